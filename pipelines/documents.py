@@ -1,0 +1,157 @@
+"""The hand-over files between stages, as values.
+
+Every time is in seconds from the start of the recording, a float. Documents are frozen: a stage that changes
+something makes a new one.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SAMPLE_RATE = 16_000
+"""Samples per second of ``audio.wav`` (mono, signed 16 bit); what Whisper, Silero and pyannote expect."""
+
+
+class Document(BaseModel):
+    """A value that is written to a file and read back unchanged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Warn(Document):
+    """Something the user should know although the job went well."""
+
+    code: str
+    """Stable, e.g. ``demo_model``."""
+    detail: str
+    """One sentence for a person."""
+
+
+class Media(Document):
+    """``media.json``: what the source turned out to be, by its content."""
+
+    format: str
+    """Short name of the container: mp3, wav, mp4, matroska …"""
+    codec: str
+    """Codec of the audio track that was taken."""
+    duration: float = Field(ge=0)
+    """Seconds of audio after decoding (the length of ``audio.wav``), not what a header claims."""
+    sample_rate: int
+    """Of the source track, Hz."""
+    channels: int
+    """Of the source track."""
+    warnings: list[Warn] = []
+
+
+class Span(Document):
+    """A stretch of speech."""
+
+    start: float
+    end: float
+
+
+class Chunk(Document):
+    """A range of the recording that one task transcribes; neighbours overlap."""
+
+    index: int
+    start: float
+    """First second to transcribe, overlap included."""
+    end: float
+    """Last second to transcribe, overlap included."""
+    spans: list[Span]
+    """Speech inside [start, end], in order, disjoint, each at most ``silence.MAX_SPAN_SECONDS`` long."""
+
+
+class ChunkPlan(Document):
+    """``chunks.json``: where there is speech and who transcribes it."""
+
+    duration: float
+    speech_seconds: float
+    """Seconds of speech in the whole recording, each counted once."""
+    chunks: list[Chunk]
+    """In order; empty if there is no speech at all."""
+    seams: list[float]
+    """The planned cut between chunk i and i + 1: inside the overlap of both. One fewer than chunks."""
+
+
+class Language(Document):
+    """``language.json``: the language of the recording, voted over several spots."""
+
+    language: str
+    """ISO 639-1 code as Whisper spells it."""
+    probability: float
+
+
+class Word(Document):
+    """One word as the engine wrote it."""
+
+    start: float
+    end: float
+    word: str
+    """With its leading space and its punctuation, as Whisper gives it; the words of a segment join to its text."""
+    probability: float
+    speaker: str | None = None
+
+
+class Segment(Document):
+    """A sentence or phrase."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    """Stripped of white space at both ends."""
+    speaker: str | None = None
+    language: str | None = None
+    avg_logprob: float
+    no_speech_prob: float
+    words: list[Word] = []
+    """Empty when word times were not asked for."""
+
+
+class ChunkTranscript(Document):
+    """``segments/<n>.json``: what was heard in one chunk, in the recording's own time."""
+
+    index: int
+    language: str
+    language_probability: float
+    model: str
+    """The name the engine loaded, after aliases."""
+    transcribed_seconds: float
+    """Seconds of speech handed to the model in this chunk, overlap included."""
+    segments: list[Segment]
+    warnings: list[Warn] = []
+
+
+class Turn(Document):
+    """A stretch of one speaker."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+class Speaker(Document):
+    """Somebody who speaks in the recording."""
+
+    id: str
+    name: str
+    seconds: float
+
+
+class Transcript(Document):
+    """``transcript.json``: the answer. Times never decrease and never pass ``duration``."""
+
+    text: str
+    language: str | None
+    """None where nobody speaks."""
+    language_probability: float
+    duration: float
+    speech_seconds: float
+    transcribed_seconds: float
+    """Seconds of speech that were handed to the model, each counted once."""
+    model: str
+    task: Literal["transcribe", "translate"] = "transcribe"
+    segments: list[Segment]
+    speakers: list[Speaker] = []
+    warnings: list[Warn] = []

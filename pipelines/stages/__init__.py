@@ -1,0 +1,1 @@
+"""One file per stage: its options, its declaration, its function. Found by ``stage.discover``; import nothing here."""
