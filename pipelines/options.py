@@ -1,0 +1,62 @@
+"""Options that several stages share, declared once.
+
+A stage writes ``model: ModelName = None``, ``language: LanguageCode = None``, ``languages: LanguageCodes = None``,
+``task: Task = "transcribe"``; the same type and the same default everywhere, or the stages do not fit together.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from pipelines.languages import normalise
+
+DETECT = "auto"
+"""Says "find out the language", as does an empty value, which is what an untouched form field sends."""
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _language(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return None if value.strip().casefold() in ("", DETECT) else normalise(value)
+
+
+def _languages(value: Any) -> Any:
+    """Flatten ``"en, de"`` and ``["en", "de,fr"]`` into codes, each once, in the order given; none: None."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Iterable):
+        return value
+    codes: list[Any] = []
+    for item in value:
+        names = [name for name in item.split(",") if name.strip()] if isinstance(item, str) else [item]
+        codes += [_language(name) for name in names]
+    return [code for code in dict.fromkeys(codes) if code is not None] or None
+
+
+ModelName = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None,
+    BeforeValidator(_blank_is_none),
+    Field(description="The model: a size, a hub id or an alias; the operator's first when not given."),
+]
+
+LanguageCode = Annotated[
+    str | None,
+    BeforeValidator(_language),
+    Field(description="The language spoken: an ISO code or an English name; found out when not given."),
+]
+
+LanguageCodes = Annotated[
+    list[str] | None,
+    BeforeValidator(_languages),
+    Field(description="The languages to choose from when the language is found out: codes, or one list with commas."),
+]
+
+Task = Annotated[
+    Literal["transcribe", "translate"],
+    Field(description="transcribe: in the language spoken; translate: into English, by the model."),
+]
