@@ -1,0 +1,1 @@
+"""What an operator turns: settings, logging, gunicorn, Flower. Read once at start and handed down."""

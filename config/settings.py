@@ -1,0 +1,253 @@
+"""Every knob of Longhand, read from the environment (or a ``.env`` file) once by each entry point.
+
+``.env.example`` is made from this file: ``python -m config.settings > .env.example``.
+"""
+
+import ipaddress
+import json
+import sys
+import types
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[list[str], NoDecode]
+Paths = Annotated[list[Path], NoDecode]
+Aliases = Annotated[dict[str, str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator chose. Fields are environment variables of the same name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    # Models
+    whisper_models: Names = ["small"]
+    """Models to load at start, comma separated; the first is the default. A model is a size name (tiny … large-v3-turbo), a hub id (org/name), an alias, a local folder, or demo."""  # noqa: E501
+    allowed_models: Names = []
+    """Further models a request may ask for; they are loaded on demand. `*` allows every size name and hub id, never a folder."""  # noqa: E501
+    whisper_aliases: Aliases = {}
+    """Other names for models: `fast=small,best=large-v3` or a JSON object. An alias may point to a local folder."""
+    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run; auto takes a GPU if there is one."""
+    whisper_compute_type: str = "default"
+    """CTranslate2 compute type; default means float16 on a GPU and int8 on a CPU."""
+    whisper_beam_size: int = Field(5, ge=1, le=20)
+    """Beam size when a request does not say."""
+    whisper_vad_filter: bool = True
+    """Whether silence is left out when a request does not say."""
+    whisper_language: str | None = Field(None, max_length=20)
+    """Language when a request does not say; unset: detected per recording."""
+    whisper_batch_size: int = Field(8, ge=1, le=128)
+    """Windows of 30 s decoded at once; halved by itself when memory runs out."""
+    whisper_cpu_threads: int = Field(0, ge=0, le=256)
+    """Threads of one model on a CPU; 0: all cores."""
+    whisper_keep_models: int = Field(2, ge=1, le=50)
+    """Models kept in the memory of one worker; the least recently used goes first."""
+    whisper_engine: str = "faster-whisper"
+    """The engine that runs models; plugins may add others."""
+    model_cache: Path | None = None
+    """Folder for downloaded models; unset: the Hugging Face cache (HF_HOME)."""
+
+    # Access
+    api_key: SecretStr | None = Field(None, min_length=8)
+    """The first, administrating key. Without one the server answers on loopback only."""
+    bind_host: str = "127.0.0.1"
+    """Address the API listens on."""
+    bind_port: int = Field(8081, ge=1, le=65535)
+    """Port the API listens on."""
+    flower_port: int = Field(5555, ge=1, le=65535)
+    """Port of Flower, on the same address as the API's only if FLOWER_HOST says so."""
+    flower_host: str = "127.0.0.1"
+    """Address Flower listens on."""
+    flower_user: str = Field("longhand", min_length=1)
+    """User name for Flower."""
+    flower_password: SecretStr | None = Field(None, min_length=8)
+    """Password for Flower; Flower does not start without one."""
+    public_url: str | None = None
+    """Address that links in answers begin with, behind a proxy; unset: taken from the request."""
+
+    # Where things are kept
+    data_dir: Path = Path("data")
+    """Folder for everything that is kept unless the next three say otherwise, and for scratch files."""
+    database_url: str | None = None
+    """Address (SQLAlchemy) of the record; unset: SQLite in DATA_DIR."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis: broker, progress and events. redis://, rediss:// or unix:///path/to.sock."""
+    storage_url: str | None = None
+    """Where recordings and results are kept, file:// or s3://bucket/prefix; unset: DATA_DIR/jobs."""
+    retention_days: float = Field(30, ge=0)
+    """Days after its end that a job, its recording and its results are kept; 0: for ever."""
+
+    # Limits
+    max_upload_mb: int = Field(2048, ge=1)
+    """Largest upload in MB (1 MB = 1,048,576 bytes)."""
+    max_audio_hours: float = Field(12, gt=0, le=36)
+    """Longest recording in hours."""
+    sync_timeout_seconds: float = Field(300, ge=1, le=3600)
+    """Longest time a request may wait for a job."""
+    ffmpeg_timeout_seconds: float = Field(3600, ge=1)
+    """Longest run of ffmpeg over one recording."""
+    task_timeout_seconds: float = Field(4 * 3600, ge=10)
+    """Longest run of one task; the worker's child is killed a minute later."""
+    max_attempts: int = Field(4, ge=1, le=20)
+    """How often one piece of work is started before its job fails."""
+
+    # Workers
+    web_workers: int = Field(1, ge=1, le=64)
+    """Processes of the API."""
+    web_threads: int = Field(16, ge=2, le=1000)
+    """Threads of each API process."""
+    visibility_timeout_seconds: float = Field(60, ge=2)
+    """After this long without a sign of life a worker's task is given to another."""
+    lease_renewal_seconds: float = Field(10, ge=0.2)
+    """How often a live worker renews its hold on its tasks."""
+    upkeep_seconds: float = Field(30, ge=1)
+    """How often beat looks for jobs that stand still and deletes what has expired."""
+    plugins: Paths = []
+    """Folders of further stages and engines, comma separated."""
+
+    # Telling
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least important message that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """text for people, json for machines (one object a line)."""
+
+    @field_validator("whisper_models", "allowed_models", "plugins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("whisper_aliases", mode="before")
+    @classmethod
+    def _aliases(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            return json.loads(value)
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not sep or not name.strip() or not target.strip() for name, sep, target in pairs):
+            raise ValueError("write aliases as name=model,name=model or as a JSON object")
+        return {name.strip(): target.strip() for name, _, target in pairs}
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if not self.whisper_models:
+            raise ValueError("WHISPER_MODELS must name at least one model")
+        if self.lease_renewal_seconds * 2 > self.visibility_timeout_seconds:
+            raise ValueError("LEASE_RENEWAL_SECONDS must be at most half of VISIBILITY_TIMEOUT_SECONDS")
+        if self.ffmpeg_timeout_seconds > self.task_timeout_seconds:
+            raise ValueError("FFMPEG_TIMEOUT_SECONDS must not be longer than TASK_TIMEOUT_SECONDS")
+        if self.database.startswith("sqlite") and not self.storage.startswith("file:"):
+            raise ValueError("STORAGE_URL on another machine needs a DATABASE_URL of PostgreSQL, not SQLite")
+        if self.redis_url.split(":")[0] not in {"redis", "rediss", "unix"}:
+            raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")
+        return self
+
+    def check_bind(self) -> None:
+        """Refuse to serve the network without a key.
+
+        Raises:
+            ValueError: The bind address is not loopback and no API_KEY is set.
+        """
+        if self.api_key is None and not is_loopback(self.bind_host):
+            raise ValueError(
+                f"API_KEY is not set, so the API may listen on loopback only, not on {self.bind_host}: set API_KEY."
+            )
+
+    @property
+    def database(self) -> str:
+        """Address (SQLAlchemy) of the record."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'longhand.db'}"
+
+    @property
+    def storage(self) -> str:
+        """Address (fsspec) under which every job has a folder."""
+        return (self.storage_url or (self.data_dir / "jobs").as_uri()).rstrip("/")
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for files of work that is going on."""
+        return self.data_dir / "scratch"
+
+    @property
+    def broker(self) -> str:
+        """The Redis address as Celery spells it."""
+        if self.redis_url.startswith("unix://"):
+            path, _, query = self.redis_url.removeprefix("unix://").partition("?")
+            database = next((p[3:] for p in query.split("&") if p.startswith("db=")), "0")
+            return f"redis+socket://{path}?virtual_host={database}"
+        return self.redis_url
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest upload in bytes."""
+        return self.max_upload_mb * 1024 * 1024
+
+    @cached_property
+    def model_names(self) -> list[str]:
+        """The names a request may use that are known by name, the default first."""
+        names = [*self.whisper_models, *self.whisper_aliases, *(m for m in self.allowed_models if m != "*")]
+        return list(dict.fromkeys(names))
+
+    def model_for(self, name: str | None) -> str | None:
+        """The model a request means: its own or the default, after aliases; None if it may not be used."""
+        asked = name or self.whisper_models[0]
+        target = self.whisper_aliases.get(asked, asked)
+        if asked in self.model_names or target in self.whisper_models:
+            return target
+        # A folder is the operator's to name; `*` opens the hub, not the file system.
+        hub_like = not asked.startswith((".", "/", "~")) and "\\" not in asked and ".." not in asked
+        return target if "*" in self.allowed_models and hub_like else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to bind to can be reached from this machine only."""
+    if host in {"localhost", ""}:
+        return host == "localhost"
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def env_example() -> str:
+    """The text of ``.env.example``: every setting with its documentation, its type and its default."""
+    lines = [
+        "# Every setting of Longhand with its default. Copy to .env and change what you need.",
+        "# Made by `python -m config.settings`; a test holds it equal to config/settings.py.",
+    ]
+    for name, info in Settings.model_fields.items():
+        default = info.default
+        if isinstance(default, list | dict):
+            default = ",".join(str(v) for v in default)
+        text = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        lines += ["", f"# {info.description}", f"# ({_kind(info.annotation)})", f"#{name.upper()}={text}"]
+    return "\n".join(lines) + "\n"
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(get_args(annotation))
+    if get_origin(annotation) in {types.UnionType, Annotated}:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) is list:
+        return "comma-separated list"
+    if get_origin(annotation) is dict:
+        return "name=value, comma separated"
+    names = {"int": "whole number", "float": "number", "bool": "true | false", "str": "text", "Path": "folder"}
+    return names.get(getattr(annotation, "__name__", ""), "secret")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())
