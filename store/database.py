@@ -1,0 +1,77 @@
+"""The database connection: SQLite (WAL) on one machine, PostgreSQL on many."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another on SQLite before it gives up."""
+
+
+class Database:
+    """Sessions on the record.
+
+    Args:
+        url: SQLAlchemy address, e.g. ``sqlite:////data/longhand.db`` or ``postgresql+psycopg://…``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    def reopen(self) -> None:
+        """Forget pooled connections without closing them for the process they came from."""
+        self.engine.dispose(close=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A short session that changes nothing."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A short transaction, committed at the end of the block."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            if self.engine.dialect.name == "sqlite":
+                # Taking the write lock first makes a busy database wait; taking it later, after a read, would fail.
+                session.execute(text("BEGIN IMMEDIATE"))
+            yield session
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's schema; several processes may try at once."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["engine"] = self.engine
+        command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Raise unless the database answers."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        # SQLAlchemy's session says BEGIN itself (see `write`), so the driver must not.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine

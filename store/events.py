@@ -1,0 +1,151 @@
+"""What is going on right now, in Redis: live progress, wake-up calls, and which workers are there.
+
+Nothing here is the truth. If Redis is emptied, progress jumps to the last finished step and nothing else is lost.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+PREFIX = "longhand:"
+PRESENCE_SECONDS = 30
+"""A worker that has not been heard of for this long counts as gone."""
+PROGRESS_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that is alive."""
+
+    name: str
+    queues: list[str]
+    models: list[dict[str, str]]
+    """``{"name", "device", "compute_type"}`` of each model in its memory."""
+
+
+class Events:
+    """Progress, wake-ups and presence over Redis.
+
+    Args:
+        url: Address of the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = self._connect()
+
+    def _connect(self) -> "redis.Redis":
+        return redis.Redis.from_url(
+            self._url, decode_responses=True, socket_connect_timeout=5, socket_timeout=10, health_check_interval=30
+        )
+
+    def reopen(self) -> None:
+        """Start over with new connections (after a fork)."""
+        self._client = self._connect()
+
+    def ping(self) -> None:
+        """Raise unless Redis answers."""
+        self._client.ping()
+
+    def report(self, job_id: str, stage: str, item: int, fraction: float) -> None:
+        """Say how far a running step is, 0 to 1, and wake whoever watches the job."""
+        key = f"{PREFIX}progress:{job_id}"
+        with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(key, f"{stage}/{item}", f"{min(max(fraction, 0.0), 1.0):.4f}")
+            pipe.expire(key, PROGRESS_SECONDS)
+            pipe.publish(f"{PREFIX}job:{job_id}", "progress")
+            pipe.execute()
+
+    def fractions(self, job_id: str) -> dict[tuple[str, int], float]:
+        """How far each running step is; empty if Redis cannot tell."""
+        try:
+            found = cast("dict[str, str]", self._client.hgetall(f"{PREFIX}progress:{job_id}"))
+        except redis.RedisError:
+            return {}
+        parts = ((*name.rpartition("/")[::2], value) for name, value in found.items())
+        return {(stage, int(item)): float(value) for stage, item, value in parts}
+
+    def changed(self, job_id: str) -> None:
+        """Wake whoever waits for this job. Best effort: waiters also look by themselves."""
+        with contextlib.suppress(redis.RedisError):
+            self._client.publish(f"{PREFIX}job:{job_id}", "changed")
+
+    def forget(self, job_id: str) -> None:
+        """Drop a job's progress."""
+        with contextlib.suppress(redis.RedisError):
+            self._client.delete(f"{PREFIX}progress:{job_id}")
+
+    def wakeups(self, job_id: str, *, seconds: float, at_least_every: float = 1.0) -> Iterator[None]:
+        """Yield at once, whenever something happens to a job, and every ``at_least_every`` seconds, until time is up.
+
+        Without Redis it still yields by the clock, so a waiter never depends on it.
+        """
+        end = time.monotonic() + seconds
+        listener: Any = None
+        with contextlib.suppress(redis.RedisError):
+            listener = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            listener.subscribe(f"{PREFIX}job:{job_id}")
+        try:
+            yield
+            while (left := end - time.monotonic()) > 0:
+                pause = min(left, at_least_every)
+                try:
+                    if listener is None:
+                        raise redis.ConnectionError
+                    listener.get_message(timeout=pause)
+                except redis.RedisError:
+                    listener = None
+                    time.sleep(pause)
+                yield
+        finally:
+            if listener is not None:
+                with contextlib.suppress(redis.RedisError):
+                    listener.close()
+
+    def here(self, worker: str, queues: Sequence[str]) -> None:
+        """Say that a worker is alive and which queues it serves; repeat well within ``PRESENCE_SECONDS``."""
+        with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
+            pipe.set(f"{PREFIX}worker:{worker}", json.dumps(sorted(queues)), ex=PRESENCE_SECONDS)
+            pipe.sadd(f"{PREFIX}workers", worker)
+            pipe.execute()
+
+    def gone(self, worker: str) -> None:
+        """Say that a worker is leaving."""
+        with contextlib.suppress(redis.RedisError):
+            self._client.srem(f"{PREFIX}workers", worker)
+            self._client.delete(f"{PREFIX}worker:{worker}", f"{PREFIX}models:{worker}")
+
+    def holds(self, worker: str, process: int, models: Sequence[dict[str, str]]) -> None:
+        """Say which models a process of a worker has in memory."""
+        with contextlib.suppress(redis.RedisError):
+            # One child at a time holds models (concurrency 1); a new child's word replaces a dead one's.
+            self._client.set(f"{PREFIX}models:{worker}", json.dumps({"process": process, "models": list(models)}))
+
+    def workers(self) -> list[Worker]:
+        """The workers that are alive.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        found = []
+        for name in sorted(cast("set[str]", self._client.smembers(f"{PREFIX}workers"))):
+            keys = (f"{PREFIX}worker:{name}", f"{PREFIX}models:{name}")
+            queues, models = cast("list[str | None]", self._client.mget(keys))
+            if queues is None:
+                self._client.srem(f"{PREFIX}workers", name)
+            else:
+                found.append(Worker(name, json.loads(queues), json.loads(models)["models"] if models else []))
+        return found
+
+    def is_new(self) -> bool:
+        """Whether Redis has been emptied (or replaced) since this was last called with the answer no.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        return bool(self._client.set(f"{PREFIX}epoch", f"{time.time():.0f}", nx=True))

@@ -1,0 +1,198 @@
+"""A job's files, on a disk or in object storage, under names of our own."""
+
+import contextlib
+import hashlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+
+class StorageFull(Exception):
+    """No space is left where files are kept."""
+
+
+class Upload:
+    """A file that is being written: whole after ``keep``, gone after ``drop``; a reader never sees it half.
+
+    Counts and hashes what passes through.
+    """
+
+    def __init__(self, storage: "Storage", job_id: str, name: str) -> None:
+        self._storage = storage
+        self._target = storage.address(job_id, name)
+        self._aside = f"{self._target}.{secrets.token_hex(4)}.part"
+        storage.prepare(self._target)
+        self._stream: BinaryIO = storage.fs.open(self._aside, "wb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Append.
+
+        Raises:
+            StorageFull: The disk is full.
+        """
+        with _full():
+            self._stream.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what was written so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def keep(self) -> None:
+        """Finish: from now on the file is there under its name."""
+        with _full():
+            self._stream.close()
+        self._storage.fs.mv(self._aside, self._target)
+
+    def drop(self) -> None:
+        """Forget it; harmless after ``keep``."""
+        with contextlib.suppress(Exception):
+            self._stream.close()
+        if self._storage.fs.exists(self._aside):
+            self._storage.fs.rm(self._aside)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.drop()
+
+
+class Storage:
+    """Folders of files by job id.
+
+    Args:
+        url: ``file:///folder`` or whatever else fsspec knows, such as ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.local = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self.fs = fsspec.filesystem(parts.scheme, **({"auto_mkdir": True} if self.local else {}))
+        self.root = str(self.local) if self.local else url.split("://", 1)[1]
+
+    def address(self, job_id: str, name: str = "") -> str:
+        """Where a job's file is, in the file system's own spelling.
+
+        Raises:
+            ValueError: Not a name of ours; no path from a client may come this far.
+        """
+        parts = [job_id, *(name.split("/") if name else [])]
+        if any(p in {"", ".", ".."} or "\\" in p or "\0" in p for p in parts):
+            raise ValueError(f"not a name of a job's file: {job_id!r} {name!r}")
+        return "/".join([self.root, *parts])
+
+    def prepare(self, address: str) -> None:
+        """Make the folder of a file, where there are folders."""
+        if self.local:
+            Path(address).parent.mkdir(parents=True, exist_ok=True)
+
+    def create(self, job_id: str, name: str) -> Upload:
+        """A new file to write to."""
+        return Upload(self, job_id, name)
+
+    def put(self, job_id: str, name: str, path: Path) -> None:
+        """Keep a finished local file under a name: whole or not at all. The local file is gone afterwards.
+
+        Raises:
+            StorageFull: The disk is full.
+        """
+        target = self.address(job_id, name)
+        self.prepare(target)
+        with _full():
+            if self.local is None:
+                self.fs.put_file(str(path), target)
+                path.unlink()
+                return
+            try:
+                path.replace(target)
+            except OSError as error:
+                if error.errno != 18:  # EXDEV: scratch and storage are different disks
+                    raise
+                aside = Path(f"{target}.{secrets.token_hex(4)}.part")
+                shutil.move(path, aside)
+                aside.replace(target)
+
+    def fetch(self, job_id: str, name: str, scratch: Path) -> Path:
+        """A local path of a file: the file itself on a local disk, else a copy in ``scratch``.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        address = self.address(job_id, name)
+        if self.local:
+            path = Path(address)
+            if not path.is_file():
+                raise FileNotFoundError(name)
+            return path
+        copy = scratch / "fetched" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        self.fs.get_file(address, str(copy))
+        return copy
+
+    def open(self, job_id: str, name: str) -> BinaryIO:
+        """A seekable stream that reads only what is asked for.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        return cast(BinaryIO, self.fs.open(self.address(job_id, name), "rb"))
+
+    def exists(self, job_id: str, name: str) -> bool:
+        """Whether a file is there, whole."""
+        return bool(self.fs.exists(self.address(job_id, name)))
+
+    def size(self, job_id: str, name: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        return int(self.fs.size(self.address(job_id, name)))
+
+    def names(self, job_id: str, folder: str) -> list[str]:
+        """Names of the whole files in a job's folder."""
+        address = self.address(job_id, folder)
+        self.fs.invalidate_cache(address)
+        if not self.fs.exists(address):
+            return []
+        found = (str(entry).rsplit("/", 1)[1] for entry in self.fs.ls(address, detail=False))
+        return sorted(f"{folder}/{name}" for name in found if not name.endswith(".part"))
+
+    def remove(self, job_id: str, *names: str) -> None:
+        """Delete some files of a job; those that are not there are no error."""
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                self.fs.rm(self.address(job_id, name))
+
+    def delete(self, job_id: str) -> None:
+        """Delete everything of a job."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.address(job_id), recursive=True)
+
+    def ping(self) -> None:
+        """Raise unless files can be written and read back."""
+        with self.create("health", secrets.token_hex(8)) as probe:
+            probe.write(b"ok")
+            probe.drop()
+
+
+@contextlib.contextmanager
+def _full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {28, 122}:  # ENOSPC, EDQUOT
+            raise StorageFull("no space is left where files are kept") from error
+        raise

@@ -1,0 +1,232 @@
+"""Records of jobs: made, looked up, moved from one status to the next, deleted."""
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, and_, delete, func, or_, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from store.database import Database
+from store.models import ACTIVE, OVER, WHOLE, Job, Step
+
+PRIORITIES = {"high": 0, "normal": 3, "low": 6}
+"""The client's word and the broker's number (0 is served first)."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is known of a job when it is accepted."""
+
+    id: str
+    owner: str
+    options: dict[str, Any]
+    stages: Sequence[str]
+    source_name: str
+    source_bytes: int
+    source_sha256: str
+    priority: str = "normal"
+    batch: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+def new_id() -> str:
+    """An id nobody can guess."""
+    return uuid.uuid4().hex
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def create(database: Database, new: NewJob, *, each: Sequence[str] = ()) -> Job:
+    """Write the row and its steps, before anything is put on a queue.
+
+    Args:
+        database: The record.
+        new: The job.
+        each: Those of its stages that run once per chunk: how many that is, is not known yet.
+    """
+    at = now()
+    job = Job(
+        **{k: v for k, v in vars(new).items() if k != "stages"},
+        stages=list(new.stages),
+        status="queued",
+        warnings=[],
+        created_at=at,
+        submitted_at=at,
+    )
+    job.steps = [
+        Step(stage=name, item=WHOLE, position=n, status="pending", attempts=0, total=None if name in each else 1)
+        for n, name in enumerate(new.stages)
+    ]
+    with database.write() as session:
+        session.add(job)
+    return job
+
+
+def get(database: Database, job_id: str) -> Job | None:
+    """A job with its steps, as it is now."""
+    with database.read() as session:
+        return session.scalar(select(Job).where(Job.id == job_id).options(selectinload(Job.steps)))
+
+
+def status(database: Database, job_id: str) -> str | None:
+    """Just the status; None if there is no such job (any more)."""
+    with database.read() as session:
+        return session.scalar(select(Job.status).where(Job.id == job_id))
+
+
+def page(
+    database: Database,
+    *,
+    owner: str | None = None,
+    status: str | None = None,
+    batch: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[list[Job], str | None]:
+    """Jobs, newest first, and the cursor of the next page if there is one.
+
+    Args:
+        database: The record.
+        owner: Only this key's; None: everybody's.
+        status: Only those in this status.
+        batch: Only those of this batch.
+        limit: Jobs on the page.
+        cursor: Where the page before ended.
+
+    Raises:
+        ValueError: Not a cursor of ours.
+    """
+    query = select(Job).options(selectinload(Job.steps)).order_by(Job.created_at.desc(), Job.id.desc())
+    for column, value in ((Job.owner, owner), (Job.status, status), (Job.batch, batch)):
+        if value is not None:
+            query = query.where(column == value)
+    if cursor is not None:
+        at, job_id = _read_cursor(cursor)
+        query = query.where(or_(Job.created_at < at, and_(Job.created_at == at, Job.id < job_id)))
+    with database.read() as session:
+        found = list(session.scalars(query.limit(limit + 1)))
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.id}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        at, _, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
+        return datetime.fromisoformat(at), job_id
+    except (ValueError, UnicodeError) as error:
+        raise ValueError("not a cursor of ours") from error
+
+
+def queue_position(database: Database, job: Job) -> int | None:
+    """How many queued jobs are served before this one, plus one; None if it is not queued."""
+    if job.status != "queued":
+        return None
+    first = [name for name, n in PRIORITIES.items() if n < PRIORITIES[job.priority]]
+    before = or_(Job.priority.in_(first), and_(Job.priority == job.priority, Job.created_at < job.created_at))
+    with database.read() as session:
+        count = session.scalar(select(func.count()).select_from(Job).where(Job.status == "queued", before))
+    return (count or 0) + 1
+
+
+def describe(database: Database, job_id: str, *, duration: float, source_format: str) -> None:
+    """Note what the source turned out to be."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(duration=duration, source_format=source_format))
+
+
+def finish(database: Database, job_id: str, *, language: str | None, warnings: Sequence[dict[str, Any]]) -> bool:
+    """Running → done, if every step is; whether this call did it."""
+    undone = select(Step.stage).where(Step.job_id == job_id, Step.status != "done").exists()
+    with database.write() as session:
+        return _move(
+            session,
+            job_id,
+            ("running",),
+            ~undone,
+            status="done",
+            language=language,
+            warnings=list(warnings),
+            finished_at=now(),
+        )
+
+
+def fail(database: Database, job_id: str, *, code: str, detail: str, stage: str | None) -> bool:
+    """Active → failed with a reason; only the first reason counts. Whether this call did it."""
+    with database.write() as session:
+        error = {"code": code, "detail": detail, "stage": stage}
+        won = _move(session, job_id, ACTIVE, status="failed", error=error, finished_at=now())
+        if won:
+            _close_steps(session, job_id, failed=stage)
+        return won
+
+
+def cancel(database: Database, job_id: str) -> bool:
+    """Active → cancelled; whether this call did it. Running work sees it and stops."""
+    with database.write() as session:
+        won = _move(session, job_id, ACTIVE, status="cancelled", finished_at=now())
+        if won:
+            _close_steps(session, job_id, failed=None)
+        return won
+
+
+def submitted(database: Database, job_id: str) -> None:
+    """Note that its work was put on a queue now."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=now()))
+
+
+def delete_record(database: Database, job_id: str) -> bool:
+    """Delete a job's row and steps; whether there was one."""
+    with database.write() as session:
+        return _changed(session.execute(delete(Job).where(Job.id == job_id)))
+
+
+def unfinished(database: Database) -> list[str]:
+    """Ids of the jobs that are not over, oldest first."""
+    with database.read() as session:
+        return list(session.scalars(select(Job.id).where(Job.status.in_(ACTIVE)).order_by(Job.created_at)))
+
+
+def expired(database: Database, *, days: float) -> list[str]:
+    """Ids of the jobs that have been over for longer than this."""
+    with database.read() as session:
+        query = select(Job.id).where(Job.status.in_(OVER), Job.finished_at < now() - timedelta(days=days))
+        return list(session.scalars(query))
+
+
+def count_active(database: Database) -> dict[str, int]:
+    """How many jobs are queued and running."""
+    with database.read() as session:
+        query = select(Job.status, func.count()).where(Job.status.in_(ACTIVE)).group_by(Job.status)
+        return {name: count for name, count in session.execute(query)}
+
+
+def _move(session: Session, job_id: str, old: Sequence[str], *conditions: Any, **values: Any) -> bool:
+    query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**values)
+    return _changed(session.execute(query.execution_options(synchronize_session=False)))
+
+
+def _close_steps(session: Session, job_id: str, *, failed: str | None) -> None:
+    open_steps = and_(Step.job_id == job_id, Step.status.in_(("pending", "running")))
+    if failed is not None:
+        session.execute(
+            update(Step)
+            .where(open_steps, Step.stage == failed, or_(Step.status == "running", Step.item == WHOLE))
+            .values(status="failed", finished_at=now())
+        )
+    session.execute(update(Step).where(open_steps).values(status="cancelled", finished_at=now()))
+
+
+def _changed(result: Any) -> bool:
+    assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE and DELETE gives one
+    return result.rowcount > 0
