@@ -1,0 +1,295 @@
+"""Where somebody speaks and where to cut: pure, over the probabilities of speech.
+
+The probabilities come one for every window of ``WINDOW_SECONDS``. Every time returned is in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.documents import Chunk, ChunkPlan, Span
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Probabilities = Sequence[float] | NDArray[np.float32]
+
+WINDOW_SECONDS = 0.032
+"""What one probability stands for: 512 samples at 16 kHz."""
+
+MAX_SPAN_SECONDS = 30.0
+"""What Whisper hears at once."""
+
+ALWAYS_SEVERAL_SECONDS = 1800.0
+"""A longer recording is never one chunk, so that several workers can share it."""
+
+_SPEECH, _SILENCE = 0.5, 0.35
+"""Speech begins at the first and lasts until the probability falls below the second."""
+_SHORTEST_SILENCE = 0.16
+_PADDING = 0.4
+"""Speech is given this much of what surrounds it: onsets and endings are quieter than the threshold."""
+
+_SHORTEST_PAUSE = 0.096
+"""Shorter dips happen inside words, before a plosive."""
+_LONG_PAUSE = 5.0
+"""As good as any longer one: an overlap of usual length has no word in it."""
+_LOCAL = 5
+"""Windows over which the probability is averaged where there is no pause."""
+
+_LONG_SILENCE = 30.0
+"""Silence longer than this before the first or after the last word belongs to no chunk."""
+_SLIVER = 0.3
+"""Less speech than this, left over at a chunk's edge, is not worth a look: the neighbour has it whole."""
+_OVERLAP, _LONGEST_OVERLAP = 2.5, 6.5
+"""Seconds a chunk goes on beyond the seam: where the seam lies in a pause, and where nobody pauses."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place to cut."""
+
+    at: float
+    pause: float
+    """Length of the silence around it; 0: in the midst of speech, where the probability is lowest."""
+
+
+class Pauses:
+    """Finds the best place to cut in a stretch of a recording."""
+
+    def __init__(self, probabilities: Probabilities) -> None:
+        import numpy as np
+
+        known = np.asarray(probabilities, dtype=np.float32)
+        self._windows = len(known)
+        self._starts, self._ends = _runs(known < _SILENCE)
+        long_enough = (self._ends - self._starts) * WINDOW_SECONDS > _SHORTEST_PAUSE - 1e-6
+        self._starts, self._ends = self._starts[long_enough], self._ends[long_enough]
+        sums = np.concatenate([[0.0], np.cumsum(known, dtype=np.float64)])
+        around = np.arange(self._windows + 1)  # boundaries between windows, not windows
+        low, high = np.maximum(around - _LOCAL // 2 - 1, 0), np.minimum(around + _LOCAL // 2 + 1, self._windows)
+        self._local = (sums[high] - sums[low]) / np.maximum(high - low, 1)
+
+    def best(self, low: float, high: float, target: float) -> Cut:
+        """The longest pause in [low, high] that is not too far from ``target``, else the quietest moment there."""
+        import numpy as np
+
+        reach = max(target - low, high - target, WINDOW_SECONDS)
+        first = int(np.searchsorted(self._ends * WINDOW_SECONDS, low, side="right"))
+        last = int(np.searchsorted(self._starts * WINDOW_SECONDS, high, side="left"))
+        if first < last:
+            starts, ends = self._starts[first:last] * WINDOW_SECONDS, self._ends[first:last] * WINDOW_SECONDS
+            margin = np.minimum((ends - starts) / 2, _LONG_PAUSE / 2)
+            places = np.clip(np.clip(target, starts + margin, ends - margin), low, high)
+            inside = np.minimum(places - starts, ends - places)
+            score = np.minimum(2 * inside, _LONG_PAUSE) * (1 - np.abs(places - target) / reach / 2)
+            best = int(np.argmax(score))
+            if score[best] > 0:
+                return Cut(at=_tidy(places[best]), pause=float(2 * inside[best]))
+        begin = min(max(math.ceil(low / WINDOW_SECONDS), 0), self._windows)
+        end = max(begin, min(math.floor(high / WINDOW_SECONDS), self._windows))
+        places = np.arange(begin, end + 1) * WINDOW_SECONDS
+        score = self._local[begin : end + 1] + 0.1 * np.abs(places - target) / reach
+        return Cut(at=_tidy(min(max(places[int(np.argmin(score))], low), high)), pause=0.0)
+
+
+def speech_spans(
+    probabilities: Probabilities,
+    duration: float | None = None,
+    *,
+    threshold: float = _SPEECH,
+    silence_threshold: float = _SILENCE,
+    shortest_silence: float = _SHORTEST_SILENCE,
+    padding: float = _PADDING,
+    longest: float = MAX_SPAN_SECONDS,
+) -> list[Span]:
+    """Stretches of speech, in order, disjoint, padded, none longer than ``longest``.
+
+    Speech that goes on for longer is split at its best pause in the second half of what fits; neighbours with less
+    than two paddings between them meet in the middle.
+
+    Args:
+        probabilities: One a window.
+        duration: Of the recording; the last window may be only partly filled.
+        threshold: Speech begins at this probability,
+        silence_threshold: and ends below this one,
+        shortest_silence: if it stays silent for more than this.
+        padding: Seconds added on both sides.
+        longest: Most seconds of a span, padding included.
+    """
+    import numpy as np
+
+    known = np.asarray(probabilities, dtype=np.float32)
+    length = len(known) * WINDOW_SECONDS if duration is None else duration
+    starts, ends = _runs(_speaking(known, threshold, silence_threshold))
+    if not len(starts):
+        return []
+    # A silence is as long as it is really quiet; the rise towards the next word is not part of it.
+    quiet = np.maximum.accumulate(np.where(known < silence_threshold, np.arange(len(known)), -1))
+    apart = (quiet[starts[1:] - 1] - ends[:-1]) * WINDOW_SECONDS > shortest_silence - 1e-6
+    begins = starts[np.concatenate([[True], apart])] * WINDOW_SECONDS
+    stops = ends[np.concatenate([apart, [True]])] * WINDOW_SECONDS
+    fits = longest - 2 * padding - WINDOW_SECONDS
+    pauses: Pauses | None = None
+    pieces: list[tuple[float, float]] = []
+    for begin, stop in zip(begins.tolist(), np.minimum(stops, length).tolist(), strict=True):
+        if stop - begin > fits and pauses is None:
+            pauses = Pauses(known)
+        pieces += [(begin, stop)] if pauses is None else _split(pauses, begin, stop, fits)
+    return _pad(pieces, padding, length)
+
+
+def whole_spans(probabilities: Probabilities, duration: float, *, longest: float = MAX_SPAN_SECONDS) -> list[Span]:
+    """The whole recording in pieces no longer than ``longest``, cut where it is quietest; for work without a filter."""
+    if duration <= 0:
+        return []
+    fits = math.floor(longest / WINDOW_SECONDS) * WINDOW_SECONDS
+    pieces = _split(Pauses(probabilities), 0.0, duration, fits)
+    return [Span(start=start, end=end) for start, end in pieces]
+
+
+def plan_chunks(
+    spans: Sequence[Span], duration: float, chunk_seconds: float, probabilities: Probabilities
+) -> ChunkPlan:
+    """Who transcribes what: chunks of about equal length that overlap, cut in the best pause near the target.
+
+    Args:
+        spans: The speech, as ``speech_spans`` finds it.
+        duration: Of the recording.
+        chunk_seconds: Most seconds to aim for; what is no longer is one chunk.
+        probabilities: One a window; where to cut.
+
+    Returns:
+        Every second of speech is in a chunk. A chunk without speech of its own is left out: then its neighbours do not
+        touch, and the seam between them lies in the silence.
+    """
+    speech = math.fsum(span.end - span.start for span in spans)
+    if not spans:
+        return ChunkPlan(duration=duration, speech_seconds=0.0, chunks=[], seams=[])
+    pauses = Pauses(probabilities)
+    low, high = _extent(spans, duration, chunk_seconds)
+    cuts = _seams(pauses, low, high, _how_many(high - low, duration, chunk_seconds))
+    cores = list(zip([low, *(cut.at for cut in cuts)], [*(cut.at for cut in cuts), high], strict=True))
+    ranges = _overlapping(pauses, cores, cuts)
+    chunks: list[Chunk] = []
+    seams: list[float] = []
+    core_end = low
+    for (core_start, core_stop), (start, end) in zip(cores, ranges, strict=True):
+        if not any(span.start < core_stop and span.end > core_start for span in _within(spans, core_start, core_stop)):
+            continue
+        if chunks:
+            seams.append(_tidy((core_end + core_start) / 2))
+        chunks.append(Chunk(index=len(chunks), start=start, end=end, spans=_clip(spans, start, end)))
+        core_end = core_stop
+    return ChunkPlan(duration=duration, speech_seconds=round(speech, 3), chunks=chunks, seams=seams)
+
+
+def _speaking(known: NDArray[np.float32], threshold: float, silence_threshold: float) -> NDArray[np.bool_]:
+    """Which windows are speech: on at the threshold, off below the lower one, as before in between."""
+    import numpy as np
+
+    decided = (known >= threshold) | (known < silence_threshold)
+    last = np.maximum.accumulate(np.where(decided, np.arange(len(known)), -1))
+    return np.asarray((last >= 0) & (known[last] >= threshold))
+
+
+def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and one-past-last index of each run of True."""
+    import numpy as np
+
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+
+def _split(pauses: Pauses, start: float, end: float, longest: float) -> list[tuple[float, float]]:
+    """Pieces no longer than ``longest``; full ones are preferred, as fewer of them are quicker to transcribe."""
+    pieces = []
+    while end - start > longest + 1e-6:
+        high = min(start + longest, end - 1.0)
+        cut = pauses.best(start + longest / 2, high, high).at
+        pieces.append((start, cut))
+        start = cut
+    return [*pieces, (start, end)]
+
+
+def _pad(pieces: Sequence[tuple[float, float]], padding: float, length: float) -> list[Span]:
+    spans = []
+    start = max(0.0, pieces[0][0] - padding)
+    for (_, stop), following in zip(pieces, [*pieces[1:], None], strict=True):
+        if following is None:
+            end = following_start = min(length, stop + padding)
+        elif following[0] - stop < 2 * padding:
+            end = following_start = (stop + following[0]) / 2
+        else:
+            end, following_start = stop + padding, following[0] - padding
+        spans.append(Span(start=_tidy(start), end=length if end >= length else _tidy(end)))
+        start = following_start
+    return spans
+
+
+def _extent(spans: Sequence[Span], duration: float, chunk_seconds: float) -> tuple[float, float]:
+    """The part of the recording to share out: all of it, without a long silence before and after the speech."""
+    if duration <= chunk_seconds:
+        return 0.0, duration
+    low, high = spans[0].start, spans[-1].end
+    return 0.0 if low < _LONG_SILENCE else low, duration if duration - high < _LONG_SILENCE else high
+
+
+def _how_many(extent: float, duration: float, chunk_seconds: float) -> int:
+    wanted = max(1, math.ceil(extent / chunk_seconds - 1e-9))
+    return max(wanted, 2) if duration > ALWAYS_SEVERAL_SECONDS and extent > 60 else wanted
+
+
+def _seams(pauses: Pauses, low: float, high: float, count: int) -> list[Cut]:
+    """Where the chunks' cores meet; what an early or late cut leaves is shared out evenly among the rest."""
+    cuts: list[Cut] = []
+    for left in range(count, 1, -1):
+        step = (high - low) / left
+        reach = min(0.15 * step, 60.0)
+        cuts.append(pauses.best(low + step - reach, low + step + reach, low + step))
+        low = cuts[-1].at
+    return cuts
+
+
+def _overlapping(
+    pauses: Pauses, cores: Sequence[tuple[float, float]], cuts: Sequence[Cut]
+) -> Iterator[tuple[float, float]]:
+    """The chunks' ranges: each core and some of its neighbours' on both sides, ending in a pause where there is one."""
+    shortest = min(end - start for start, end in cores)
+    edges = []
+    for cut in cuts:
+        usual = _LONGEST_OVERLAP - (_LONGEST_OVERLAP - _OVERLAP) * min(cut.pause, 1.0)
+        half = min(usual, shortest / 4)
+        near, far = half * 0.8, half + min(1.0, half * 0.4)
+        starts = pauses.best(cut.at - far, cut.at - near, cut.at - half).at
+        edges.append((starts, pauses.best(cut.at + near, cut.at + far, cut.at + half).at))
+    starts_at = [cores[0][0], *(start for start, _ in edges)]
+    ends_at = [*(end for _, end in edges), cores[-1][1]]
+    return zip(starts_at, ends_at, strict=True)
+
+
+def _within(spans: Sequence[Span], start: float, end: float) -> Sequence[Span]:
+    """Those that may touch [start, end]."""
+    from bisect import bisect_left, bisect_right
+
+    def begins(span: Span) -> float:
+        return span.start
+
+    return spans[max(0, bisect_right(spans, start, key=begins) - 1) : bisect_left(spans, end, key=begins)]
+
+
+def _clip(spans: Sequence[Span], start: float, end: float) -> list[Span]:
+    clipped = []
+    for span in _within(spans, start, end):
+        inside = Span(start=max(span.start, start), end=min(span.end, end))
+        if inside.end - inside.start > (0 if inside == span else _SLIVER):
+            clipped.append(inside)
+    return clipped
+
+
+def _tidy(seconds: Any) -> float:
+    """Without the dust of binary fractions; every cut lies on half a window or a padding, so this loses nothing."""
+    return round(float(seconds), 3)
