@@ -142,10 +142,14 @@ class Events:
                 found.append(Worker(name, json.loads(queues), json.loads(models)["models"] if models else []))
         return found
 
-    def is_new(self) -> bool:
-        """Whether Redis has been emptied (or replaced) since this was last called with the answer no.
+    def emptied(self) -> bool:
+        """Whether Redis has lost (or never had) what ``remember`` wrote.
 
         Raises:
             redis.RedisError: Redis cannot be asked.
         """
-        return bool(self._client.set(f"{PREFIX}epoch", f"{time.time():.0f}", nx=True))
+        return not self._client.exists(f"{PREFIX}epoch")
+
+    def remember(self) -> None:
+        """Leave a mark that is gone if Redis is emptied or replaced."""
+        self._client.set(f"{PREFIX}epoch", f"{time.time():.0f}", nx=True)

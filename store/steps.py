@@ -40,14 +40,12 @@ def begin(
 ) -> Begin:
     """Claim a piece of work.
 
-    Pending work is anybody's. Running work is taken over by the same message, which the broker delivers again only
-    when its worker is dead, and by anybody once it has shown no sign of life for ``stale_seconds``.
+    Pending work is anybody's. Running work is taken over once it has shown no sign of life for ``stale_seconds``.
     """
     at = now()
     here = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item)
     free = or_(
         Step.status == "pending",
-        and_(Step.status == "running", Step.task_id == task_id),
         and_(Step.status == "running", Step.alive_at < at - timedelta(seconds=stale_seconds)),
     )
     active = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).exists()
@@ -73,13 +71,13 @@ def begin(
             return Begin.RUN
         if not session.scalar(select(active)):
             return Begin.OVER
-        step = session.execute(select(Step.status, Step.attempts, Step.task_id).where(here)).one_or_none()
+        step = session.execute(select(Step.status, Step.attempts, Step.alive_at).where(here)).one_or_none()
         if step is None:
             return Begin.OVER
         if step.status == "done":
             return Begin.DONE
-        lost = step.status == "pending" or step.task_id == task_id
-        return Begin.EXHAUSTED if lost and step.attempts >= max_attempts else Begin.TAKEN
+        free_now = step.status == "pending" or step.alive_at < at - timedelta(seconds=stale_seconds)
+        return Begin.EXHAUSTED if free_now else Begin.TAKEN
 
 
 def alive(database: Database, job_id: str, stage: str, item: int, *, task_id: str) -> bool:
@@ -168,3 +166,10 @@ def _left(job_id: str, stage: str) -> Any:
 def _count(result: Any) -> int:
     assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE gives one
     return result.rowcount
+
+
+def is_mine(database: Database, job_id: str, stage: str, item: int, task_id: str) -> bool:
+    """Whether the message that runs a step is this one."""
+    with database.read() as session:
+        here = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item)
+        return session.scalar(select(Step.task_id).where(here)) == task_id

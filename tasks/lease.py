@@ -1,0 +1,69 @@
+"""Keeps the messages of a live worker its own, and says that the worker is there.
+
+With late acknowledgement Redis hands a message out again once it is older than the visibility timeout, whether its
+worker is dead or merely busy. So a live worker keeps making its messages young: then the timeout can be short, a dead
+worker's work is taken up soon, and a long task still runs once.
+"""
+
+import logging
+import time
+from typing import Any
+
+from celery import bootsteps
+from redis.exceptions import RedisError
+
+from tasks.worker import Worker
+
+log = logging.getLogger(__name__)
+
+PRESENCE_SECONDS = 5.0
+"""How often a worker says that it is there (it counts as gone after store.events.PRESENCE_SECONDS)."""
+
+
+def install(worker: Worker) -> None:
+    """Add both to every worker started from this app."""
+
+    class Lease(bootsteps.StartStopStep):
+        """Renews the hold on delivered messages."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def __init__(self, consumer: Any, **_: Any) -> None:
+            self._timers: list[Any] = []
+
+        def start(self, consumer: Any) -> None:
+            worker.name = consumer.hostname
+            worker.queues = sorted(consumer.app.amqp.queues.consume_from)
+
+            def here() -> None:
+                worker.store.events.here(worker.name, worker.queues)
+
+            here()
+            self._timers = [consumer.timer.call_repeatedly(PRESENCE_SECONDS, here)]
+            if consumer.connection.transport.driver_type == "redis":
+                every = worker.settings.lease_renewal_seconds
+                self._timers.append(consumer.timer.call_repeatedly(every, renew, (consumer,)))
+
+        def stop(self, consumer: Any) -> None:
+            for timer in self._timers:
+                timer.cancel()
+            self._timers = []
+            worker.store.events.gone(consumer.hostname)
+
+        shutdown = stop
+
+    worker.app.steps["consumer"].add(Lease)
+
+
+def renew(consumer: Any) -> None:
+    """Make every message this worker holds as young as if it had come just now."""
+    channel = consumer.task_consumer.channel
+    held = list(channel.qos._delivered)
+    if not held:
+        return
+    try:
+        with channel.conn_or_acquire() as client:
+            # XX: a message that was acknowledged in the meantime must not come back to life.
+            client.zadd(channel.unacked_index_key, dict.fromkeys(held, time.time()), xx=True)
+    except (RedisError, OSError) as error:
+        log.warning("the hold on %d messages was not renewed: %s", len(held), error)

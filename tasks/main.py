@@ -1,0 +1,33 @@
+"""The entry point of workers, beat and Flower: ``celery -A tasks.main …``."""
+
+from typing import Any
+
+from celery import signals
+
+from config import logging as longhand_logging
+from config.settings import Settings
+from tasks import lease, outcome, run, upkeep
+from tasks.worker import make_worker
+
+settings = Settings()
+worker = make_worker(settings)
+app = worker.app
+
+run.register(worker)
+upkeep.register(worker)
+outcome.connect(worker)
+lease.install(worker)
+
+
+@signals.setup_logging.connect(weak=False)
+def _logging(**_: Any) -> None:
+    longhand_logging.configure(settings)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _child(**_: Any) -> None:
+    worker.store.reopen()
+    if not worker.queues:
+        worker.queues = sorted(app.amqp.queues.consume_from)
+    if worker.serves_models():
+        worker.preload()

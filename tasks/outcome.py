@@ -1,0 +1,62 @@
+"""Failures, written to the record. Signals fire in every case, also when a child was killed or never began."""
+
+import logging
+from typing import Any
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import signals
+from celery.worker.request import Request
+
+from pipelines.errors import LonghandError
+from store import jobs, steps
+from store.models import WHOLE
+from tasks.app import AnyTask
+from tasks.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+def connect(worker: Worker) -> None:
+    """Listen to the failures of this process's tasks."""
+
+    @signals.task_failure.connect(weak=False)
+    def failed(sender: AnyTask, task_id: str, exception: BaseException, args: list[Any], **_: Any) -> None:
+        if not args or not sender.name.startswith(("stage.", "job.")):
+            return
+        job_id = str(args[0])
+        stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
+        code, detail = describe(exception)
+        if jobs.fail(worker.store.database, job_id, code=code, detail=detail, stage=stage):
+            log.error("job %s failed in %s: %s", job_id, sender.name, detail)
+            worker.clear_scratch(job_id)
+            worker.store.events.forget(job_id)
+            worker.store.events.changed(job_id)
+
+
+def lost_child_request(worker: Worker) -> type[Request]:
+    """Celery's request, which the worker's parent keeps for a running task, with one thing more.
+
+    When a child is killed the parent puts the message back on the queue without any signal. Whoever gets it must find
+    the step free, not "running" until its last sign of life is old enough.
+    """
+
+    class LostChildRequest(Request):
+        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+            error = getattr(exc_info.exception, "exc", exc_info.exception)
+            if isinstance(error, WorkerLostError | SystemExit):
+                job_id, item = str(self.args[0]), int(self.args[1]) if len(self.args) > 1 else WHOLE
+                stage = self.task.name.removeprefix("stage.")
+                log.warning("a worker's child died in %s of job %s; it is started again", self.task.name, job_id)
+                steps.release(worker.store.database, job_id, stage, item, task_id=self.id)
+            return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    return LostChildRequest
+
+
+def describe(exception: BaseException) -> tuple[str, str]:
+    """Code and sentence for a person; what is not one of ours stays in the log."""
+    if isinstance(exception, LonghandError):
+        return exception.code, exception.detail
+    if isinstance(exception, TimeLimitExceeded):
+        return "timeout", "The step took longer than the operator allows and was stopped."
+    return "internal", "Something went wrong on our side; the operator finds the reason in the worker's log."

@@ -1,0 +1,69 @@
+"""A sign of life while a stage runs, and the ear for a cancel."""
+
+import threading
+import time
+from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipelines.errors import Cancelled
+from store import Store, jobs, steps
+from store.models import ACTIVE
+
+LOOK_SECONDS = 0.5
+"""How often the record is asked whether the work is still wanted; a cancel must stop the decoder within 2 s."""
+ALIVE_SECONDS = 5.0
+"""How often the record is told that the work goes on."""
+STALE_SECONDS = 30.0
+"""Without a sign of life for this long, work counts as abandoned. Several missed signs, not one slow write."""
+REPORT_SECONDS = 0.5
+"""Least time between two progress reports."""
+
+
+class Watch:
+    """Watches over one run of one step; call it to report progress (``pipelines.stage.Progress``)."""
+
+    def __init__(self, store: Store, job_id: str, stage: str, item: int, task_id: str) -> None:
+        self._store = store
+        self._step = (job_id, stage, item)
+        self._task_id = task_id
+        self._unwanted = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"watch-{stage}", daemon=True)
+        self._reported = 0.0
+
+    def __call__(self, done: float, total: float) -> None:
+        """Report progress.
+
+        Raises:
+            Cancelled: The job was cancelled or failed, or somebody else has taken this piece over.
+        """
+        if self._unwanted.is_set():
+            raise Cancelled("The job was cancelled.")
+        at = time.monotonic()
+        if at - self._reported >= REPORT_SECONDS:
+            self._reported = at
+            self._store.events.report(*self._step, done / total if total > 0 else 0.0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        signed = time.monotonic()
+        while not self._ended.wait(LOOK_SECONDS):
+            try:
+                wanted = jobs.status(self._store.database, self._step[0]) in ACTIVE
+                if wanted and time.monotonic() - signed >= ALIVE_SECONDS:
+                    wanted = steps.alive(self._store.database, *self._step, task_id=self._task_id)
+                    signed = time.monotonic()
+            except SQLAlchemyError:
+                # A database that is away for a moment is no reason to stop work that goes well.
+                continue
+            if not wanted:
+                self._unwanted.set()
+                return

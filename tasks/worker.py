@@ -1,0 +1,119 @@
+"""What a worker process holds: settings, store, stages, flow, and the models in its memory."""
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from config.settings import Settings
+from pipelines.engines import EngineSettings, Models, Transcriber, loader
+from pipelines.errors import LonghandError
+from pipelines.stage import Limits, Stage, discover
+from store import Store, open_store
+from tasks.app import make_app
+from tasks.flow import Flow
+
+log = logging.getLogger(__name__)
+
+
+class AliasedModels:
+    """Models by the names that requests use."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        self._models = models
+        self._aliases = settings.whisper_aliases
+
+    def get(self, name: str) -> Transcriber:
+        """The loaded model."""
+        return self._models.get(self._aliases.get(name, name))
+
+    def loaded(self) -> list[dict[str, str]]:
+        """What is in memory."""
+        return self._models.loaded()
+
+
+@dataclass
+class Worker:
+    """Everything tasks need; made once in the worker's parent and handed to its children by the fork."""
+
+    settings: Settings
+    store: Store
+    stages: dict[str, Stage]
+    app: Celery
+    name: str = "worker"
+    """The node's name, as Flower shows it."""
+    queues: list[str] = field(default_factory=list)
+    """The queues it serves, once it has started."""
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Puts further work on the queues."""
+        return Flow(self.app, self.store, self.stages)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What the operator allows."""
+        return Limits(
+            max_audio_seconds=self.settings.max_audio_hours * 3600, ffmpeg_seconds=self.settings.ffmpeg_timeout_seconds
+        )
+
+    @cached_property
+    def models(self) -> AliasedModels:
+        """The models of this process; nothing is loaded yet."""
+        from pipelines.engines.holder import Holder
+
+        s = self.settings
+        preload = tuple(dict.fromkeys(s.whisper_aliases.get(m, m) for m in s.whisper_models))
+        settings = EngineSettings(
+            device=s.whisper_device,
+            compute_type=s.whisper_compute_type,
+            batch_size=s.whisper_batch_size,
+            cpu_threads=s.whisper_cpu_threads,
+            keep_models=s.whisper_keep_models,
+            preload=preload,
+            model_cache=s.model_cache,
+        )
+        return AliasedModels(Holder(settings, loader(s.whisper_engine), on_change=self.announce_models), s)
+
+    def announce_models(self, loaded: list[dict[str, str]]) -> None:
+        """Tell everybody which models are in this process's memory."""
+        self.store.events.holds(self.name, os.getpid(), loaded)
+
+    def serves_models(self) -> bool:
+        """Whether one of its queues brings work that needs a model."""
+        return any("models" in s.needs and s.queue in self.queues for s in self.stages.values())
+
+    def preload(self) -> None:
+        """Load the models that every request may want. A failure is logged; the jobs that need them will say so too."""
+        for name in self.settings.whisper_models:
+            try:
+                model = self.models.get(name)
+            except LonghandError as error:
+                log.error("model %s cannot be loaded: %s", name, error.detail)
+                continue
+            log.info("model %s is loaded on %s (%s)", model.name, model.device, model.compute_type)
+            for warning in model.warnings:
+                log.warning("%s", warning.detail)
+
+    def scratch(self, job_id: str) -> Path:
+        """Folder for a job's files in the making."""
+        return self.settings.scratch / job_id
+
+    def clear_scratch(self, job_id: str) -> None:
+        """Remove what runs that died may have left."""
+        shutil.rmtree(self.scratch(job_id), ignore_errors=True)
+
+    def tools(self, stage: Stage) -> dict[str, Any]:
+        """What a stage asked to be handed."""
+        return {"limits": self.limits, "models": self.models if "models" in stage.needs else None}
+
+
+def make_worker(settings: Settings) -> Worker:
+    """The worker these settings describe; nothing is connected or loaded yet."""
+    stages = dict(discover(settings.plugins))
+    return Worker(settings=settings, store=open_store(settings), stages=stages, app=make_app(settings, stages))

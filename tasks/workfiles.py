@@ -1,0 +1,86 @@
+"""A stage's declared files, fetched from and kept to the store."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from pipelines.documents import Document
+from pipelines.stage import Stage, StageError
+from store.files import Storage
+from store.models import WHOLE
+
+_D = TypeVar("_D", bound=Document)
+
+
+class WorkFiles:
+    """Implements ``pipelines.stage.Files`` over the store's files and a scratch folder.
+
+    Args:
+        storage: Where the job's files are.
+        stage: Whose declaration holds.
+        job_id: The job.
+        item: Number of the chunk, or WHOLE.
+        scratch: A folder for this run alone; emptied now.
+    """
+
+    def __init__(self, storage: Storage, stage: Stage, job_id: str, item: int, scratch: Path) -> None:
+        self._storage = storage
+        self._stage = stage
+        self._job_id = job_id
+        self.item = None if item == WHOLE else item
+        self._out = scratch / "out"
+        self.scratch = scratch / "work"
+        # An earlier run of the same message may have died in here.
+        shutil.rmtree(scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+        self._out.mkdir()
+
+    def path(self, name: str) -> Path:
+        """The local path of a whole declared input."""
+        return self._storage.fetch(self._job_id, self._declared(name), self.scratch)
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A seekable stream of a declared input."""
+        return self._storage.open(self._job_id, self._declared(name))
+
+    def has(self, name: str) -> bool:
+        """Whether an input is there."""
+        return self._storage.exists(self._job_id, self._declared(name))
+
+    def all(self, pattern: str) -> Sequence[str]:
+        """The names a declared pattern stands for, by number."""
+        folder = self._declared(pattern).rpartition("/")[0]
+        names = [n for n in self._storage.names(self._job_id, folder) if fnmatchcase(n, pattern)]
+        return sorted(names, key=lambda n: (len(n), n))
+
+    def read(self, name: str, kind: type[_D]) -> _D:
+        """A declared input as a document."""
+        with self.open(name) as stream:
+            return kind.model_validate_json(stream.read())
+
+    def target(self, name: str) -> Path:
+        """Where to write a declared output."""
+        name = name.replace("*", str(self.item)) if self.item is not None else name
+        if not any(fnmatchcase(name, pattern) for pattern in self._stage.writes):
+            raise StageError(f"stage {self._stage.name} does not declare that it writes {name}")
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, document: Document) -> None:
+        """Write a document as a declared output."""
+        self.target(name).write_text(document.model_dump_json(), encoding="utf-8")
+
+    def keep(self) -> None:
+        """Move what was written to the store."""
+        for path in sorted(p for p in self._out.rglob("*") if p.is_file()):
+            self._storage.put(self._job_id, path.relative_to(self._out).as_posix(), path)
+
+    def _declared(self, name: str) -> str:
+        patterns = [p.rstrip("?") for p in self._stage.reads]
+        if name not in patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
+            raise StageError(f"stage {self._stage.name} does not declare that it reads {name}")
+        return name
