@@ -20,6 +20,8 @@ class EngineSettings:
     """auto, cpu or cuda."""
     compute_type: str = "default"
     batch_size: int = 8
+    beam_size: int = 5
+    """For requests that do not say."""
     cpu_threads: int = 0
     """Threads for one model on a CPU; 0: all cores."""
     keep_models: int = 2
@@ -42,7 +44,8 @@ class Request:
     prompt: str | None = None
     hotwords: str | None = None
     temperature: float = 0.0
-    beam_size: int = 5
+    beam_size: int | None = None
+    """None: the operator's."""
     word_timestamps: bool = True
 
 
