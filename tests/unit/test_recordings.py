@@ -1,11 +1,12 @@
+import random
 import wave
 
 import numpy as np
 import pytest
 import recordings
-from recordings import SAMPLE_RATE
+from recordings import SAMPLE_RATE, split_words
 
-from models.training.grammar import held_out_sentence, is_held_out, sentence, split_words
+from models.training.grammar import held_out_sentence, is_held_out, sentence
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,6 @@ def test_sentences_are_held_out_from_training(minute):
 
 
 def test_one_sentence_in_sixteen_is_held_out():
-    import random
-
     rng = random.Random(4)
     drawn = [sentence(rng) for _ in range(4000)]
     assert 0.05 < sum(map(is_held_out, drawn)) / len(drawn) < 0.075
