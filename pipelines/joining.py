@@ -1,0 +1,232 @@
+"""Chunks to one timeline: pure.
+
+Words are joined at the seams (``pipelines.seams``), then put back into the segments they came from. A segment that was
+cut at a seam is made whole again with its other half.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
+
+from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Span, Warn, Word
+from pipelines.languages import between_sentences
+from pipelines.seams import Heard, Overlap, merge, normalise
+
+_LONGEST_SEGMENT = 30.0
+_LONGEST_BREATH = 1.0
+"""Two halves of a segment further apart than this stay two."""
+_SENTENCE_END = re.compile(r"[.?!…。？！][\"'”’»)\]」』]*$")
+_TOKEN = re.compile(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
+"""A word, or one character of a script that puts no spaces between words."""
+
+
+def join(plan: ChunkPlan, parts: Sequence[ChunkTranscript]) -> list[Segment]:
+    """The segments of the whole recording, numbered from 0, times never decreasing and within the recording.
+
+    Nothing said is lost at a seam or stands twice. A single part comes back as it is, but for that.
+
+    Args:
+        plan: What was given to whom.
+        parts: What each chunk heard, in any order.
+
+    Raises:
+        ValueError: There is not exactly one part for every chunk.
+    """
+    by_index = {part.index: part for part in parts}
+    if len(by_index) != len(parts) or set(by_index) != {chunk.index for chunk in plan.chunks}:
+        raise ValueError(f"chunks {sorted(c.index for c in plan.chunks)} were planned, {sorted(by_index)} are there")
+    ordered = [by_index[chunk.index] for chunk in plan.chunks]
+    heard = [_heard(number, part) for number, part in enumerate(ordered)]
+    words: list[Heard] = heard[0] if heard else []
+    for number, (before, after) in enumerate(pairwise(plan.chunks)):
+        overlap = Overlap(start=after.start, end=before.end, seam=plan.seams[number])
+        # A chunk that heard nothing contradicts nobody.
+        both = heard[number] and heard[number + 1]
+        words = merge(words, heard[number + 1], overlap) if both else [*words, *heard[number + 1]]
+    sources = [part.segments for part in ordered]
+    pieces = _rebuild(_in_order(_adopt(words), plan.duration), sources)
+    return _tidy(pieces, plan.duration)
+
+
+def transcribed_seconds(plan: ChunkPlan, parts: Sequence[ChunkTranscript]) -> float:
+    """Seconds of speech handed to the model, what two chunks share counted once; less what an engine left out."""
+    done = {part.index: part for part in parts}
+    spans = [span for chunk in plan.chunks if chunk.index in done for span in chunk.spans]
+    left_out = 0.0
+    for chunk in plan.chunks:
+        if chunk.index in done:
+            given = sum(span.end - span.start for span in chunk.spans)
+            left_out += max(0.0, given - done[chunk.index].transcribed_seconds)
+    return round(max(0.0, _union(spans) - left_out), 3)
+
+
+def language_of(parts: Sequence[ChunkTranscript]) -> tuple[str | None, float]:
+    """The language most of the speech was transcribed in, and its mean probability; None without any part."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    weighted: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        weight = part.transcribed_seconds or 1e-3
+        seconds[part.language] += weight
+        weighted[part.language] += weight * part.language_probability
+    if not seconds:
+        return None, 0.0
+    language = max(seconds, key=lambda code: (seconds[code], code))
+    return language, min(1.0, weighted[language] / seconds[language])
+
+
+def distinct(warnings: Iterable[Warn]) -> list[Warn]:
+    """Each warning once, in the order they first came."""
+    return list({(warn.code, warn.detail): warn for warn in warnings}.values())
+
+
+def text_of(segments: Sequence[Segment], language: str | None) -> str:
+    """The running text, with what the language puts between sentences."""
+    return between_sentences(language).join(segment.text for segment in segments if segment.text)
+
+
+def _heard(number: int, part: ChunkTranscript) -> list[Heard]:
+    return [
+        Heard(number, at, index, word, normalise(word.word), guessed=not segment.words)
+        for at, segment in enumerate(part.segments)
+        for index, word in enumerate(segment.words or _guess_words(segment))
+    ]
+
+
+def _guess_words(segment: Segment) -> list[Word]:
+    """Words of a segment without word times, spread over it by their length; only for finding the seam."""
+    tokens = _TOKEN.findall(segment.text)
+    per_letter = (segment.end - segment.start) / max(1, sum(map(len, tokens)))
+    words, start = [], segment.start
+    for number, token in enumerate(tokens):
+        end = segment.end if number == len(tokens) - 1 else start + per_letter * len(token)
+        words.append(Word(start=start, end=end, word=token if number else f" {token}", probability=0.0))
+        start = end
+    return words
+
+
+def _adopt(words: Sequence[Heard]) -> list[Heard]:
+    """Words of one side that came to stand inside a segment of the other become part of it."""
+    runs = [(owner, list(run)) for owner, run in groupby(words, key=lambda word: (word.part, word.segment))]
+    adopted: list[Heard] = []
+    inside: tuple[int, int] | None = None
+    for number, (owner, run) in enumerate(runs):
+        after = runs[number + 1][0] if number + 1 < len(runs) else None
+        if inside is not None and owner != inside and after == inside:
+            part, segment = after
+            adopted += [replace(word, part=part, segment=segment, index=-1) for word in run]
+        else:
+            inside = owner
+            adopted += run
+    return adopted
+
+
+def _in_order(words: Sequence[Heard], duration: float) -> list[Heard]:
+    """With times within the recording that never decrease; where two words share time, they share it evenly."""
+    tidy: list[Heard] = []
+    earliest = 0.0
+    for heard in words:
+        start = min(max(heard.start, earliest), duration)
+        end = min(max(heard.end, start), duration)
+        if tidy and tidy[-1].end > start:
+            middle = min((tidy[-1].end + start) / 2, end)
+            tidy[-1] = _timed(tidy[-1], tidy[-1].start, middle)
+            start = middle
+        tidy.append(_timed(heard, start, end))
+        earliest = start
+    return tidy
+
+
+def _timed(heard: Heard, start: float, end: float) -> Heard:
+    if (heard.start, heard.end) == (start, end):
+        return heard
+    return replace(heard, word=heard.word.model_copy(update={"start": start, "end": end}))
+
+
+def _rebuild(words: Sequence[Heard], sources: Sequence[Sequence[Segment]]) -> list[Segment]:
+    """The segments these words make, the halves of those that were cut at a seam put together."""
+    pieces: list[Segment] = []
+    open_end = -1  # the part whose last segment lost its end at the seam
+    for (part, at), run in groupby(words, key=lambda word: (word.part, word.segment)):
+        piece = list(run)
+        source = sources[part][at]
+        size = len(source.words or _guess_words(source))
+        whole = [word.index for word in piece] == list(range(size))
+        made = _piece(piece, source, whole=whole)
+        if open_end not in (-1, part) and piece[0].index != 0 and _belong(pieces[-1], made):
+            pieces[-1] = _one(pieces[-1], made)
+        else:
+            pieces.append(made)
+        open_end = part if piece[-1].index != size - 1 else -1
+    return pieces
+
+
+def _piece(words: Sequence[Heard], source: Segment, *, whole: bool) -> Segment:
+    guessed = not source.words
+    times = {"start": words[0].start, "end": words[-1].end}
+    if whole:
+        times = {"start": min(source.start, words[0].start), "end": max(source.end, words[-1].end)}
+    text = source.text if whole else "".join(word.word.word for word in words).strip()
+    return source.model_copy(update={**times, "text": text, "words": [] if guessed else [word.word for word in words]})
+
+
+def _belong(one: Segment, other: Segment) -> bool:
+    """Whether two cut segments are the halves of one."""
+    return (
+        other.start - one.end <= _LONGEST_BREATH
+        and other.end - one.start <= _LONGEST_SEGMENT
+        and bool(one.words) == bool(other.words)
+        and not _SENTENCE_END.search(one.text)
+    )
+
+
+def _one(one: Segment, other: Segment) -> Segment:
+    if one.words:
+        text = "".join(word.word for word in (*one.words, *other.words)).strip()
+        share = len(one.words) / (len(one.words) + len(other.words))
+    else:
+        text = f"{one.text}{between_sentences(one.language)}{other.text}"
+        share = len(one.text) / max(1, len(one.text) + len(other.text))
+    return one.model_copy(
+        update={
+            "end": other.end,
+            "text": text,
+            "words": [*one.words, *other.words],
+            "avg_logprob": share * one.avg_logprob + (1 - share) * other.avg_logprob,
+            "no_speech_prob": share * one.no_speech_prob + (1 - share) * other.no_speech_prob,
+        }
+    )
+
+
+def _tidy(pieces: Sequence[Segment], duration: float) -> list[Segment]:
+    """Numbered, each beginning where the one before it has ended or later, and no later than its first word."""
+    tidy: list[Segment] = []
+    earliest = 0.0
+    for number, piece in enumerate(pieces):
+        start = max(piece.start, earliest)
+        end = max(piece.end, start)
+        if piece.words:
+            start, end = min(start, piece.words[0].start), max(end, piece.words[-1].end)
+        if number + 1 < len(pieces) and pieces[number + 1].words:
+            end = min(end, pieces[number + 1].words[0].start)
+        start, end = min(start, duration), min(end, duration)
+        tidy.append(piece.model_copy(update={"id": number, "start": start, "end": max(start, end)}))
+        earliest = tidy[-1].end
+    return tidy
+
+
+def _union(spans: Iterable[Span]) -> float:
+    return sum(end - start for start, end in _merged(spans))
+
+
+def _merged(spans: Iterable[Span]) -> Iterator[tuple[float, float]]:
+    start = end = float("-inf")
+    for span in sorted(spans, key=lambda span: span.start):
+        if span.start > end:
+            if end > start:
+                yield start, end
+            start, end = span.start, span.end
+        end = max(end, span.end)
+    if end > start:
+        yield start, end
