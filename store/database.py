@@ -1,5 +1,6 @@
 """The database connection: SQLite (WAL) on one machine, PostgreSQL on many."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30
 """How long a writer waits for another on SQLite before it gives up."""
+
+_alembic = threading.Lock()
+"""Alembic keeps its state in module globals; between processes the lock is in the database (``migrations/env.py``)."""
 
 
 class Database:
@@ -51,7 +55,8 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["engine"] = self.engine
-        command.upgrade(config, "head")
+        with _alembic:
+            command.upgrade(config, "head")
 
     def ping(self) -> None:
         """Raise unless the database answers."""

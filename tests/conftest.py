@@ -1,0 +1,54 @@
+"""What the whole test session shares: private servers, recordings, and the check that nothing is left running."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.stack import RedisServer, Stack
+
+SKIPS = {
+    "gpu": "needs a GPU: set LONGHAND_TEST_GPU=1 on a machine with one",
+    "real_model": "needs a real Whisper model: set LONGHAND_TEST_MODEL to its name or folder",
+    "docker": "needs a Docker engine: set LONGHAND_TEST_DOCKER=1",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark, reason in SKIPS.items():
+            variable = reason.split("set ")[1].split("=")[0].split()[0]
+            if item.get_closest_marker(mark) and not os.environ.get(variable):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    yield
+    left = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    assert not left, f"processes left running: {[(p.pid, p.name()) for p in left]}"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A private Redis of this session."""
+    server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running installation with two GPU workers and Flower, shared by the tests that do it no harm."""
+    with Stack(tmp_path_factory.mktemp("stack"), gpu_workers=2, beat=True, flower=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Recordings that nobody of us made."""
+    return Path(__file__).parent / "samples"

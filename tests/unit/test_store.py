@@ -1,0 +1,271 @@
+"""The record: who wins, what is counted, what is found again. Real SQLite, several threads."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import update
+
+from store import jobs, progress, steps
+from store.database import Database
+from store.files import Storage
+from store.models import WHOLE, Job, Record, Step
+from store.steps import Begin
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["normalise", "chunk", "transcribe", "merge"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
+    found.upgrade()
+    yield found
+    found.engine.dispose()
+
+
+def new_job(database: Database, **values: Any) -> str:
+    fields: dict[str, Any] = {
+        "id": jobs.new_id(), "owner": "", "options": {"language": "en"}, "stages": STAGES, "source_name": "talk.mp3",
+        "source_bytes": 5, "source_sha256": "0" * 64, **values,
+    }  # fmt: skip
+    jobs.create(database, jobs.NewJob(**fields), each=["transcribe"])
+    return str(fields["id"])
+
+
+def begin(database: Database, job_id: str, stage: str, item: int = WHOLE, task: str = "t", **values: Any) -> Begin:
+    limits = {"max_attempts": 3, "stale_seconds": 30.0, **values}
+    return steps.begin(database, job_id, stage, item, task_id=task, worker="w", **limits)
+
+
+def do(database: Database, job_id: str, stage: str, item: int = WHOLE) -> None:
+    assert begin(database, job_id, stage, item) is Begin.RUN
+    assert steps.done(database, job_id, stage, item, task_id="t")
+
+
+def age(database: Database, job_id: str, **by: float) -> None:
+    with database.write() as session:
+        session.execute(update(Step).where(Step.job_id == job_id).values(alive_at=jobs.now() - timedelta(**by)))
+
+
+def test_the_migrations_make_the_tables_the_models_describe(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Record.metadata) == []
+
+
+def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'record.db'}"
+    code = f"from store.database import Database; Database({url!r}).upgrade()"
+    starts = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(p.wait(), p.communicate()[1]) for p in starts] == [(0, b"")] * 3
+    assert new_job(Database(url))
+
+
+def test_of_many_claims_one_wins(database: Database) -> None:
+    job_id = new_job(database)
+    answers: list[Begin] = []
+
+    def claim(n: int) -> None:
+        answers.append(begin(database, job_id, "normalise", task=f"t{n}"))
+
+    threads = [threading.Thread(target=claim, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(a.value for a in answers) == ["run"] + ["taken"] * 7
+
+
+def test_what_is_done_is_not_done_again(database: Database) -> None:
+    job_id = new_job(database)
+    do(database, job_id, "normalise")
+    assert begin(database, job_id, "normalise") is Begin.DONE
+    assert not steps.done(database, job_id, "normalise", WHOLE, task_id="t")
+
+
+def test_a_dead_worker_s_step_is_taken_over_only_when_it_is_stale(database: Database) -> None:
+    job_id = new_job(database)
+    assert begin(database, job_id, "normalise", task="first") is Begin.RUN
+    assert begin(database, job_id, "normalise", task="second") is Begin.TAKEN
+    age(database, job_id, seconds=31)
+    assert begin(database, job_id, "normalise", task="second") is Begin.RUN
+    assert not steps.alive(database, job_id, "normalise", WHOLE, task_id="first"), "the first must learn that it lost"
+    assert not steps.done(database, job_id, "normalise", WHOLE, task_id="first")
+    assert steps.done(database, job_id, "normalise", WHOLE, task_id="second")
+
+
+def test_work_that_ends_its_worker_every_time_is_given_up(database: Database) -> None:
+    job_id = new_job(database)
+    for _ in range(3):
+        assert begin(database, job_id, "normalise") is Begin.RUN
+        steps.release(database, job_id, "normalise", WHOLE, task_id="t")
+    assert begin(database, job_id, "normalise") is Begin.EXHAUSTED
+
+
+def test_the_last_chunk_finishes_the_stage(database: Database) -> None:
+    job_id = new_job(database)
+    assert steps.scatter(database, job_id, "transcribe", count=3) == [0, 1, 2]
+    do(database, job_id, "transcribe", 0)
+    do(database, job_id, "transcribe", 2)
+    assert steps.finished(database, job_id) == set()
+    assert steps.scatter(database, job_id, "transcribe", count=3) == [1], "a second scatter makes no new rows"
+    do(database, job_id, "transcribe", 1)
+    assert steps.finished(database, job_id) == {"transcribe"}
+
+
+def test_a_stage_over_no_chunks_is_done_at_once(database: Database) -> None:
+    job_id = new_job(database)
+    assert steps.scatter(database, job_id, "transcribe", count=0) == []
+    assert steps.finished(database, job_id) == {"transcribe"}
+
+
+def test_a_job_is_done_only_when_every_step_is(database: Database) -> None:
+    job_id = new_job(database)
+    do(database, job_id, "normalise")
+    assert not jobs.finish(database, job_id, language="en", warnings=[])
+    steps.scatter(database, job_id, "transcribe", count=1)
+    for stage, item in (("chunk", WHOLE), ("transcribe", 0), ("merge", WHOLE)):
+        do(database, job_id, stage, item)
+    assert jobs.finish(database, job_id, language="en", warnings=[])
+    assert not jobs.finish(database, job_id, language="de", warnings=[]), "it is finished once"
+    job = jobs.get(database, job_id)
+    assert job is not None and (job.status, job.language) == ("done", "en")
+
+
+def test_the_first_reason_counts(database: Database) -> None:
+    job_id = new_job(database)
+    begin(database, job_id, "normalise")
+    assert jobs.fail(database, job_id, code="no_audio", detail="There is no sound.", stage="normalise")
+    assert not jobs.fail(database, job_id, code="internal", detail="Something else.", stage="chunk")
+    assert not jobs.cancel(database, job_id)
+    job = jobs.get(database, job_id)
+    assert job is not None and job.error == {"code": "no_audio", "detail": "There is no sound.", "stage": "normalise"}
+    assert [s.status for s in job.steps] == ["failed", "cancelled", "cancelled", "cancelled"]
+    assert begin(database, job_id, "chunk") is Begin.OVER
+
+
+def test_a_cancelled_job_s_worker_learns_of_it(database: Database) -> None:
+    job_id = new_job(database)
+    begin(database, job_id, "normalise")
+    assert steps.alive(database, job_id, "normalise", WHOLE, task_id="t")
+    assert jobs.cancel(database, job_id)
+    assert not steps.alive(database, job_id, "normalise", WHOLE, task_id="t")
+
+
+def test_a_deleted_job_is_over(database: Database) -> None:
+    job_id = new_job(database)
+    assert jobs.delete_record(database, job_id)
+    assert not jobs.delete_record(database, job_id)
+    assert begin(database, job_id, "normalise") is Begin.OVER
+    assert jobs.get(database, job_id) is None
+
+
+def test_pages_hold_every_job_once_newest_first(database: Database) -> None:
+    made = [new_job(database) for _ in range(7)]
+    new_job(database, owner="somebody-else")
+    seen: list[str] = []
+    cursor = None
+    while True:
+        found, cursor = jobs.page(database, owner="", limit=3, cursor=cursor)
+        seen += [job.id for job in found]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    with pytest.raises(ValueError, match="cursor"):
+        jobs.page(database, cursor="bm9uc2Vuc2U=")
+
+
+def test_the_place_in_the_queue_counts_who_is_served_before(database: Database) -> None:
+    first, low, second = new_job(database), new_job(database, priority="low"), new_job(database)
+    high = new_job(database, priority="high")
+
+    def position(job_id: str) -> int | None:
+        job = jobs.get(database, job_id)
+        assert job is not None
+        return jobs.queue_position(database, job)
+
+    assert [position(j) for j in (high, first, second, low)] == [1, 2, 3, 4]
+    begin(database, first, "normalise")
+    assert position(first) is None
+    assert position(second) == 2
+
+
+def test_only_what_has_expired_is_found(database: Database) -> None:
+    old, young, active = new_job(database), new_job(database), new_job(database)
+    for job_id in (old, young):
+        jobs.cancel(database, job_id)
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == old).values(finished_at=jobs.now() - timedelta(days=31)))
+        session.execute(update(Job).where(Job.id == active).values(created_at=jobs.now() - timedelta(days=99)))
+    assert jobs.expired(database, days=30) == [old]
+
+
+def test_abandoned_work_is_freed_and_nothing_else(database: Database) -> None:
+    dead, alive = new_job(database), new_job(database)
+    begin(database, dead, "normalise")
+    begin(database, alive, "normalise")
+    age(database, dead, seconds=500)
+    assert steps.stale(database, seconds=180) == [dead]
+    assert begin(database, dead, "normalise", task="other") is Begin.RUN
+    assert begin(database, alive, "normalise", task="other") is Begin.TAKEN
+
+
+def test_progress_counts_running_chunks_by_how_far_they_are(database: Database) -> None:
+    job_id = new_job(database)
+    do(database, job_id, "normalise")
+    do(database, job_id, "chunk")
+    steps.scatter(database, job_id, "transcribe", count=4)
+    do(database, job_id, "transcribe", 0)
+    begin(database, job_id, "transcribe", 1)
+    job = jobs.get(database, job_id)
+    assert job is not None
+    stages = progress.by_stage(job.steps, {("transcribe", 1): 0.5}, at=jobs.now())
+    assert [(s.stage, s.status, s.done, s.total) for s in stages] == [
+        ("normalise", "done", 1, 1), ("chunk", "done", 1, 1), ("transcribe", "running", 1, 4), ("merge", "pending", 0, 1),
+    ]  # fmt: skip
+    assert progress.overall(stages, {"normalise": 5, "chunk": 5, "transcribe": 80, "merge": 10}) == pytest.approx(
+        (5 + 5 + 80 * 1.5 / 4) / 100
+    )
+
+
+class TestStorage:
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return Storage((tmp_path / "kept here" / "jobs").as_uri())
+
+    def test_a_file_is_there_whole_or_not_at_all(self, storage: Storage) -> None:
+        with storage.create("job", "source") as upload:
+            upload.write(b"half")
+            assert not storage.exists("job", "source")
+            assert storage.names("job", "") == []
+            upload.write(b" and half")
+            upload.keep()
+        assert storage.open("job", "source").read() == b"half and half"
+        assert upload.size == storage.size("job", "source") == 13
+
+    def test_a_dropped_upload_leaves_nothing(self, storage: Storage) -> None:
+        with pytest.raises(RuntimeError), storage.create("job", "source") as upload:
+            upload.write(b"half")
+            raise RuntimeError
+        assert list((storage.local or Path()).rglob("*.part")) == []
+
+    def test_nothing_outside_the_folder_has_a_name(self, storage: Storage) -> None:
+        for job_id, name in (("..", "source"), ("job", "../other"), ("job", "a/../../b"), ("", "source"), ("job", "a\0b")):
+            with pytest.raises(ValueError, match="not a name"):
+                storage.address(job_id, name)
+
+    def test_deleting_takes_one_job_and_not_its_neighbour(self, storage: Storage, tmp_path: Path) -> None:
+        for job_id in ("one", "two"):
+            (tmp_path / "x").write_bytes(b"x")
+            storage.put(job_id, "exports/transcript.srt", tmp_path / "x")
+        storage.delete("one")
+        storage.delete("one")
+        assert not storage.exists("one", "exports/transcript.srt")
+        assert storage.names("two", "exports") == ["exports/transcript.srt"]
