@@ -8,6 +8,8 @@ import structlog
 
 from config.settings import Settings
 
+CELERY_CHATTER = ("celery.worker.strategy", "celery.app.trace")
+
 
 def configure(settings: Settings) -> None:
     """Send all logging of this process to stderr in the format the operator chose."""
@@ -41,5 +43,6 @@ def configure(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     # Per-request chatter of these libraries drowns what an operator looks for.
-    for noisy in ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic"):
+    # Celery's two lines a task say less than our one.
+    for noisy in ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -32,7 +32,6 @@ def install(worker: Worker) -> None:
             self._timers: list[Any] = []
 
         def start(self, consumer: Any) -> None:
-            worker.name = consumer.hostname
             worker.queues = sorted(consumer.app.amqp.queues.consume_from)
 
             def here() -> None:

@@ -24,6 +24,12 @@ def _logging(**_: Any) -> None:
     longhand_logging.configure(settings)
 
 
+@signals.celeryd_init.connect(weak=False)
+def _name(sender: str, **_: Any) -> None:
+    # Before any child is forked, so that children know whose they are.
+    worker.name = sender
+
+
 @signals.worker_process_init.connect(weak=False)
 def _child(**_: Any) -> None:
     worker.store.reopen()

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from typing import Any, NoReturn
 
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
@@ -88,7 +89,7 @@ def _begin(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int) 
 
 
 def _run(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int) -> None:
-    store, task_id = worker.store, _id(task)
+    store, task_id, began = worker.store, _id(task), time.monotonic()
     try:
         job = jobs.get(store.database, job_id)
         if job is None:
@@ -102,6 +103,8 @@ def _run(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int) ->
             media = Media.model_validate_json(store.files.open(job_id, "media.json").read())
             jobs.describe(store.database, job_id, duration=media.duration, source_format=media.format)
         steps.done(store.database, job_id, stage.name, item, task_id=task_id)
+        chunk = f" {item}" if item != WHOLE else ""
+        log.info("%s%s of job %s took %.2f s", stage.name, chunk, job_id, time.monotonic() - began)
     except Cancelled:
         worker.clear_scratch(job_id)
         _drop(task)
