@@ -146,55 +146,50 @@ def _timed(heard: Heard, start: float, end: float) -> Heard:
 
 def _rebuild(words: Sequence[Heard], sources: Sequence[Sequence[Segment]]) -> list[Segment]:
     """The segments these words make, the halves of those that were cut at a seam put together."""
-    pieces: list[Segment] = []
-    open_end = -1  # the part whose last segment lost its end at the seam
-    for (part, at), run in groupby(words, key=lambda word: (word.part, word.segment)):
+    sizes = [[len(segment.words or _guess_words(segment)) for segment in segments] for segments in sources]
+    pieces: list[list[Heard]] = []
+    for _, run in groupby(words, key=lambda word: (word.part, word.segment)):
         piece = list(run)
-        source = sources[part][at]
-        size = len(source.words or _guess_words(source))
-        whole = [word.index for word in piece] == list(range(size))
-        made = _piece(piece, source, whole=whole)
-        if open_end not in (-1, part) and piece[0].index != 0 and _belong(pieces[-1], made):
-            pieces[-1] = _one(pieces[-1], made)
+        if pieces and _belong(pieces[-1], piece, sizes):
+            pieces[-1] += piece
         else:
-            pieces.append(made)
-        open_end = part if piece[-1].index != size - 1 else -1
-    return pieces
+            pieces.append(piece)
+    return [_segment(piece, sources, sizes) for piece in pieces]
 
 
-def _piece(words: Sequence[Heard], source: Segment, *, whole: bool) -> Segment:
-    guessed = not source.words
-    times = {"start": words[0].start, "end": words[-1].end}
-    if whole:
-        times = {"start": min(source.start, words[0].start), "end": max(source.end, words[-1].end)}
-    text = source.text if whole else "".join(word.word.word for word in words).strip()
-    return source.model_copy(update={**times, "text": text, "words": [] if guessed else [word.word for word in words]})
-
-
-def _belong(one: Segment, other: Segment) -> bool:
-    """Whether two cut segments are the halves of one."""
+def _belong(one: Sequence[Heard], other: Sequence[Heard], sizes: Sequence[Sequence[int]]) -> bool:
+    """Whether these are two halves of one segment, cut at a seam."""
+    last, first = one[-1], other[0]
     return (
-        other.start - one.end <= _LONGEST_BREATH
-        and other.end - one.start <= _LONGEST_SEGMENT
-        and bool(one.words) == bool(other.words)
-        and not _SENTENCE_END.search(one.text)
+        last.part != first.part
+        and last.guessed == first.guessed
+        and last.index != sizes[last.part][last.segment] - 1
+        and first.index != 0
+        and first.start - last.end <= _LONGEST_BREATH
+        and other[-1].end - one[0].start <= _LONGEST_SEGMENT
+        and not _SENTENCE_END.search(last.word.word)
     )
 
 
-def _one(one: Segment, other: Segment) -> Segment:
-    if one.words:
-        text = "".join(word.word for word in (*one.words, *other.words)).strip()
-        share = len(one.words) / (len(one.words) + len(other.words))
-    else:
-        text = f"{one.text}{between_sentences(one.language)}{other.text}"
-        share = len(one.text) / max(1, len(one.text) + len(other.text))
-    return one.model_copy(
+def _segment(words: Sequence[Heard], sources: Sequence[Sequence[Segment]], sizes: Sequence[Sequence[int]]) -> Segment:
+    """One segment of words that came out of one or two."""
+    first = words[0]
+    source = sources[first.part][first.segment]
+    start, end = first.start, words[-1].end
+    kept = {} if first.guessed else {"words": [word.word for word in words]}
+    owners = [sources[word.part][word.segment] for word in words]
+    if all(owner is source for owner in owners) and [w.index for w in words] == [
+        *range(sizes[first.part][first.segment])
+    ]:
+        return source.model_copy(update={"start": min(source.start, start), "end": max(source.end, end), **kept})
+    return source.model_copy(
         update={
-            "end": other.end,
-            "text": text,
-            "words": [*one.words, *other.words],
-            "avg_logprob": share * one.avg_logprob + (1 - share) * other.avg_logprob,
-            "no_speech_prob": share * one.no_speech_prob + (1 - share) * other.no_speech_prob,
+            "start": start,
+            "end": end,
+            "text": "".join(word.word.word for word in words).strip(),
+            "avg_logprob": sum(owner.avg_logprob for owner in owners) / len(owners),
+            "no_speech_prob": sum(owner.no_speech_prob for owner in owners) / len(owners),
+            **kept,
         }
     )
 
