@@ -1,0 +1,75 @@
+"""When each cue comes and goes, once it is known which words it has."""
+
+from pipelines.formats.style import Style
+
+_FLASH_MS = 200
+"""Cues whose words have the same time, or nearly, are spread at least this far apart where there is room."""
+_EARLY_MS = 400
+"""A cue that would be too short may come this much before its first word."""
+_LATE_MS = 250
+"""A cue may come this much after its first word, if the one before it would be too short otherwise."""
+
+
+def schedule(spans: list[tuple[float, float, int]], style: Style, duration: float) -> list[tuple[int, int]]:
+    """Start and end of each cue in whole milliseconds.
+
+    Starts stay at the words, ends stay on until the text can be read, as far as the next cue and the rules leave room.
+    The result is in order, without overlap, within the recording, and no cue is empty; for that last, a recording of
+    fewer milliseconds than cues counts as longer than it is.
+
+    Args:
+        spans: Of each cue the first word's start, the last word's end, and the columns to read.
+        style: Durations, gaps and reading speed.
+        duration: Of the recording, seconds.
+    """
+    last = max(int(duration * 1000 + 1e-6), len(spans))
+    gap = _ms(style.min_gap_seconds)
+    starts = _spread([_ms(start) for start, _, _ in spans], last, gap)
+    needs = [_need(width, style) for _, _, width in spans]
+    times: list[tuple[int, int]] = []
+    shortest, longest = _ms(style.min_cue_seconds), _ms(style.max_cue_seconds)
+    for n, (_, said, _) in enumerate(spans):
+        start = starts[n]
+        until = _until(starts, n, last, gap)
+        end = min(max(_ms(said), start + needs[n]), until, start + longest)
+        if n + 1 < len(spans) and until - end < _ms(style.close_gap_seconds):
+            end = min(until, start + longest)
+        if end - start < shortest:
+            free = times[-1][1] + gap if times else 0
+            start = max(min(start, max(free, end - shortest, start - _EARLY_MS)), 0)
+        if end - start < shortest and end == until and n + 1 < len(spans):
+            spare = _until(starts, n + 1, last, gap) - starts[n + 1] - needs[n + 1]
+            shift = max(0, min(shortest - (end - start), _LATE_MS, spare))
+            starts[n + 1] += shift
+            end += shift
+        times.append((start, end))
+    return times
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _need(width: int, style: Style) -> int:
+    return _ms(min(max(style.min_cue_seconds, width / style.max_cps), style.max_cue_seconds))
+
+
+def _spread(starts: list[int], last: int, gap: int) -> list[int]:
+    """Starts in order, far enough apart that each cue has some time."""
+    step = max(1, min(_FLASH_MS + gap, last // max(1, len(starts))))
+    spread = starts[:]
+    for n in range(1, len(spread)):
+        spread[n] = max(spread[n], spread[n - 1] + step)
+    limit = last
+    for n in range(len(spread) - 1, -1, -1):
+        limit -= step
+        spread[n] = limit = max(0, min(spread[n], limit))
+    return spread
+
+
+def _until(starts: list[int], n: int, last: int, gap: int) -> int:
+    """The latest that cue ``n`` may end; the gap gives way where cues are very close."""
+    if n + 1 == len(starts):
+        return last
+    room = starts[n + 1] - starts[n]
+    return starts[n + 1] - min(gap, room // 3)

@@ -1,0 +1,146 @@
+"""A transcript as one stream of words between which a line may break, with times that can be relied on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pipelines.documents import Segment, Transcript, Word
+from pipelines.formats.text import clean, columns, cut, may_break, pieces, spaced, visible
+
+SILENCE = 2.0
+"""Seconds without a word through which nothing may stay together."""
+
+_WORD_SECONDS = 1.0
+_SECONDS_PER_COLUMN = 0.15
+"""A word lasts at most these two together: what is longer was aligned across a silence."""
+_SLOW_SECONDS_PER_COLUMN = 0.25
+"""Slowest speech that is believed of a segment without word times."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """A word, or as much of a text without spaces as may stand alone."""
+
+    text: str
+    start: float
+    end: float
+    speaker: str | None
+    """Id, not name."""
+    space: bool
+    """A space stands before it."""
+    language: str | None
+    opens: bool
+    """First of its segment."""
+    label: bool = False
+    """Names the speaker of what follows; not part of the text."""
+
+    @property
+    def width(self) -> int:
+        """Columns without the space."""
+        return columns(self.text)
+
+
+def read(transcript: Transcript) -> list[Unit]:
+    """All the text of a transcript, in order, each character once; times never decrease and stay within it."""
+    units: list[Unit] = []
+    spoken = "en" if transcript.task == "translate" else transcript.language
+    for segment in transcript.segments:
+        opens = len(units)
+        for unit in _tokens(segment, spoken):
+            if len(units) == opens:
+                unit.opens = True
+                unit.space = bool(units) and spaced(units[-1].text, unit.text)
+                units.append(unit)
+            elif _glued(units[-1], unit):
+                units[-1] = replace(units[-1], text=units[-1].text + unit.text, end=unit.end)
+            else:
+                units.append(unit)
+    for unit in units:
+        unit.text = unit.text.strip()
+    _settle(units, transcript.duration)
+    return units
+
+
+def fit(units: list[Unit], width: int) -> list[Unit]:
+    """The same stream with each word that is wider than a line cut into parts that are not."""
+    fitted: list[Unit] = []
+    for unit in units:
+        if len(unit.text) <= width // 2 or unit.width <= width:
+            fitted.append(unit)
+            continue
+        parts = cut(unit.text, width)
+        for n, (part, start, end) in enumerate(_share(parts, unit.start, unit.end)):
+            fitted.append(
+                replace(unit, text=part, start=start, end=end, space=unit.space and not n, opens=unit.opens and not n)
+            )
+    return fitted
+
+
+def _tokens(segment: Segment, language: str | None) -> Iterator[Unit]:
+    """The words of a segment, split where they have spaces or may break anyway, times shared out by width."""
+    language = segment.language or language
+    space = False
+    for text, start, end, speaker in _timed(segment):
+        parts: list[str] = []
+        spaces: list[bool] = []
+        for n, token in enumerate(text.split(" ")):
+            space = space or n > 0
+            if not visible(token):
+                continue
+            for part in pieces(token):
+                parts.append(part)
+                spaces.append(space)
+                space = False
+        for (part, at, until), before in zip(_share(parts, start, end), spaces, strict=True):
+            yield Unit(part, at, until, speaker, before, language, False)
+
+
+def _share(parts: list[str], start: float, end: float) -> Iterator[tuple[str, float, float]]:
+    """Hand out a stretch of time by width."""
+    if len(parts) == 1:
+        yield parts[0], start, end
+        return
+    widths = [columns(part) for part in parts]
+    each, at = (end - start) / (sum(widths) or 1), 0
+    for part, width in zip(parts, widths, strict=True):
+        yield part, start + at * each, start + (at + width) * each
+        at += width
+
+
+def _timed(segment: Segment) -> Iterator[tuple[str, float, float, str | None]]:
+    """Cleaned texts with times and speaker: the words, or the whole text where there are none that agree with it."""
+    joined = "".join(word.word for word in segment.words)
+    if segment.words and (joined.strip() == segment.text or joined.split() == segment.text.split()):
+        for n, word in enumerate(segment.words):
+            text = clean(word.word)
+            start, end = _believed(word, columns(text), first=n == 0 and len(segment.words) > 1)
+            yield text, start, end, word.speaker or segment.speaker
+        return
+    text = clean(segment.text)
+    longest = _WORD_SECONDS + _SLOW_SECONDS_PER_COLUMN * columns(text)
+    yield text, segment.start, min(max(segment.start, segment.end), segment.start + longest), segment.speaker
+
+
+def _believed(word: Word, width: int, *, first: bool) -> tuple[float, float]:
+    """A word's times without the silence it was stretched over: before the first of a segment, after any other."""
+    longest = _WORD_SECONDS + _SECONDS_PER_COLUMN * width
+    if word.end - word.start <= longest:
+        return word.start, max(word.start, word.end)
+    return (word.end - longest, word.end) if first else (word.start, word.start + longest)
+
+
+def _glued(left: Unit, right: Unit) -> bool:
+    """Whether a word merely goes on: no space, no place to break, nothing that must part them."""
+    return not (
+        right.space
+        or left.speaker != right.speaker
+        or right.start - left.end > SILENCE
+        or may_break(left.text, right.text)
+    )
+
+
+def _settle(units: list[Unit], duration: float) -> None:
+    """Put times in order and inside the recording."""
+    last = 0.0
+    for unit in units:
+        unit.start = last = min(max(unit.start, last), duration)
+        unit.end = min(max(unit.end, unit.start), duration)
