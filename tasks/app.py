@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from config.settings import Settings
 from pipelines.stage import Stage
@@ -22,9 +22,11 @@ def make_app(settings: Settings, stages: Mapping[str, Stage]) -> Celery:
     """A Celery app that can send every task. Workers also register them (``tasks.run``)."""
     app = Celery("longhand", broker=settings.broker, set_as_current=False)
     queues = sorted({CPU, *(s.queue for s in stages.values())})
+    exchange = Exchange("longhand", type="direct")
     app.conf.update(_settings(settings))
     app.conf.update(
-        task_queues=[Queue(name) for name in queues],
+        # Each its own routing key: queues that share one would each get a copy of every message.
+        task_queues=[Queue(name, exchange, routing_key=name) for name in queues],
         task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()},
     )
     return app
@@ -49,6 +51,8 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         # A typing error in a queue's name is an error, not a queue that nobody reads.
         "task_default_queue": CPU,
+        "task_default_exchange": "longhand",
+        "task_default_routing_key": CPU,
         "task_create_missing_queues": False,
         "task_default_priority": 3,
         # The first limit raises in the task, so that it can say why; the second kills what does not listen.

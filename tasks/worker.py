@@ -92,13 +92,9 @@ class Worker:
         """Load the models that every request may want. A failure is logged; the jobs that need them will say so too."""
         for name in self.settings.whisper_models:
             try:
-                model = self.models.get(name)
+                self.models.get(name)
             except LonghandError as error:
                 log.error("model %s cannot be loaded: %s", name, error.detail)
-                continue
-            log.info("model %s is loaded on %s (%s)", model.name, model.device, model.compute_type)
-            for warning in model.warnings:
-                log.warning("%s", warning.detail)
 
     def scratch(self, job_id: str) -> Path:
         """Folder for a job's files in the making."""
