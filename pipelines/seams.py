@@ -13,9 +13,9 @@ _EDGE = 1.0
 """Seconds at a chunk's end where a hearing is not trusted on its own."""
 _SLACK = 0.5
 """Seconds by which the two hearings may place the same word differently at the ends of the overlap."""
-_APART, _APART_GUESSED = 1.0, 3.0
+_APART, _APART_GUESSED = 1.0, 6.0
 """Seconds between two hearings of one word: at most the first, or the second if a time is a guess."""
-_NEARBY, _NEARBY_GUESSED = 0.3, 1.0
+_NEARBY = 0.3
 """Seconds between a word of one side and a word of the other that stand for each other although they differ."""
 _BOUNDARY = 1.5
 """Seconds a seam may move away from where it was planned to fall between two segments of one side."""
@@ -85,13 +85,16 @@ def merge(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> li
     """
     if overlap.end <= overlap.start or not left or not right:
         return [*left, *right]
+    guessed = left[-1].guessed or right[0].guessed
+    slack = _APART_GUESSED if guessed else _SLACK
     first = len(left)
-    while first and left[first - 1].end > overlap.start - _SLACK:
+    while first and left[first - 1].end > overlap.start - slack:
         first -= 1
     last = 0
-    while last < len(right) and right[last].start < overlap.end + _SLACK:
+    while last < len(right) and right[last].start < overlap.end + slack:
         last += 1
-    return [*left[:first], *_weave(left[first:], right[:last], overlap), *right[last:]]
+    weave = _weave_guessed if guessed else _weave
+    return [*left[:first], *weave(left[first:], right[:last], overlap), *right[last:]]
 
 
 def _weave(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> Iterator[Heard]:
@@ -103,6 +106,24 @@ def _weave(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> I
         yield left[ours] if min(left[ours].start, right[theirs].start) < switch else right[theirs]
         i, j = ours + 1, theirs + 1
     yield from _settle(left[i:], right[j:], overlap, switch)
+
+
+def _weave_guessed(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> Iterator[Heard]:
+    """As ``_weave``, where times are too vague to say which words stand for each other: one side, then the other."""
+    anchors = _align(left, right)
+    if not anchors:
+        yield from (word for word in left if word.middle < overlap.seam)
+        yield from (word for word in right if word.middle >= overlap.seam)
+        return
+    switch = min(range(len(anchors)), key=lambda k: abs(left[anchors[k][0]].start - overlap.seam))
+    yield from left[: anchors[0][0]]
+    for number, (ours, theirs) in enumerate(anchors):
+        yield left[ours] if number < switch else right[theirs]
+        if number + 1 < len(anchors):
+            between = left[ours + 1 : anchors[number + 1][0]], right[theirs + 1 : anchors[number + 1][1]]
+            believed, other = between if number < switch else between[::-1]
+            yield from believed or other
+    yield from right[anchors[-1][1] + 1 :]
 
 
 def _align(left: Sequence[Heard], right: Sequence[Heard]) -> list[tuple[int, int]]:
@@ -218,8 +239,7 @@ def _substitutes(groups: list[tuple[list[Heard], list[Heard]]]) -> list[tuple[li
             before_ours, before_theirs = found[-1]
             alone = bool(before_ours) != bool(before_theirs) and bool(before_ours) != bool(ours)
             one, other = (before_ours or before_theirs)[-1], (ours or theirs)[0]
-            nearby = _NEARBY_GUESSED if one.guessed or other.guessed else _NEARBY
-            if alone and other.start - one.end < nearby:
+            if alone and other.start - one.end < _NEARBY:
                 found[-1] = (before_ours or ours, before_theirs or theirs)
                 continue
         found.append((ours, theirs))
