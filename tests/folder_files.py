@@ -8,7 +8,6 @@ from typing import BinaryIO, TypeVar
 from pipelines.documents import Document
 from pipelines.stage import Stage
 
-
 _D = TypeVar("_D", bound=Document)
 
 

@@ -176,7 +176,7 @@ def load(name: str, settings: EngineSettings) -> FasterWhisper:
         model = _open(folder, device, compute_type, settings)
     except Exception as error:
         if device == "cpu" or settings.device == "cuda" or out_of_memory(error):
-            raise loading_failure(name, device, error) from error
+            raise loading_failure(found.name, device, error) from error
         _log.warning("the GPU cannot be used, going on without it: %s", error)
         device, compute_type = choose(replace(settings, device="cpu", compute_type="default"))
         model = _open(folder, device, compute_type, settings)

@@ -58,7 +58,7 @@ class Holder:
     def loaded(self) -> list[dict[str, str]]:
         """``{"name", "device", "compute_type"}`` of each model in memory, by name."""
         with self._lock:
-            models = [self._models[name] for name in sorted(self._models)]
+            models = sorted(self._models.values(), key=lambda model: model.name)
             return [{"name": m.name, "device": m.device, "compute_type": m.compute_type} for m in models]
 
     def _room(self) -> int:

@@ -64,6 +64,7 @@ class Resolved:
     location: str
     """The folder, or the hub id."""
     name: str
+    """What to call it: the name asked for, or a folder's own, for paths of the server are nobody's business."""
 
 
 def demo_folder() -> Path:
@@ -85,7 +86,9 @@ def resolve(name: str) -> Resolved:
     if name.startswith(_FOLDER):
         folder = Path(name).expanduser().resolve()
         _check_folder(folder)
-        return Resolved("demo" if folder == demo_folder().resolve() else "folder", str(folder), name)
+        if folder == demo_folder().resolve():
+            return Resolved("demo", str(folder), DEMO)
+        return Resolved("folder", str(folder), folder.name)
     if name in SIZES:
         return Resolved("hub", SIZES[name], name)
     if _HUB_ID.fullmatch(name):
