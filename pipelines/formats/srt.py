@@ -1,11 +1,17 @@
 """SubRip: the format every player reads. It has no escapes and no speakers, so names stand in the text."""
 
+import re
+
 from pipelines.documents import Transcript
 from pipelines.formats.cues import cues
 from pipelines.formats.style import Style
 
 MEDIA_TYPE = "application/x-subrip"
 SUBTITLE = True
+
+_TIME = re.compile(r"(?<=:\d\d)(?=[.,]\d)")
+_WORD_JOINER = "\u2060"
+"""Invisible and without width."""
 
 
 def render(transcript: Transcript, style: Style) -> str:
@@ -23,5 +29,6 @@ def timestamp(ms: int, *, mark: str = ",") -> str:
 
 
 def _safe(lines: tuple[str, ...]) -> str:
-    # An arrow in the text could pass for a line of times.
-    return "\n".join(line.replace("-->", "→") for line in lines)
+    """Text in which no program sees a line of times: some want the arrow for it, others two times are enough."""
+    texts = [line.replace("-->", "→") for line in lines]
+    return "\n".join(_TIME.sub(_WORD_JOINER, text) if len(_TIME.findall(text)) > 1 else text for text in texts)

@@ -9,9 +9,11 @@ from pipelines.formats.text import clean, columns, cut, may_break, pieces, space
 SILENCE = 2.0
 """Seconds without a word through which nothing may stay together."""
 
-_WORD_SECONDS = 1.0
+_WORD_SECONDS = 1.5
 _SECONDS_PER_COLUMN = 0.15
 """A word lasts at most these two together: what is longer was aligned across a silence."""
+_USUAL_SECONDS, _USUAL_SECONDS_PER_COLUMN = 0.3, 0.08
+"""What such a word is taken to have lasted, where its end is all that is known."""
 _SLOW_SECONDS_PER_COLUMN = 0.25
 """Slowest speech that is believed of a segment without word times."""
 
@@ -125,7 +127,9 @@ def _believed(word: Word, width: int, *, first: bool) -> tuple[float, float]:
     longest = _WORD_SECONDS + _SECONDS_PER_COLUMN * width
     if word.end - word.start <= longest:
         return word.start, max(word.start, word.end)
-    return (word.end - longest, word.end) if first else (word.start, word.start + longest)
+    if first:
+        return word.end - min(longest, _USUAL_SECONDS + _USUAL_SECONDS_PER_COLUMN * width), word.end
+    return word.start, word.start + longest
 
 
 def _glued(left: Unit, right: Unit) -> bool:

@@ -1,5 +1,7 @@
 """Hand-written sentences and where a subtitler would cut them."""
 
+from itertools import pairwise
+
 import pytest
 from transcripts import say, segment, transcript
 
@@ -64,13 +66,11 @@ def test_breaks_before_the_preposition() -> None:
     ],
 )
 def test_no_line_ends_with_an_article_or_a_preposition(language: str, text: str) -> None:
-    stranded = set(
-        "the a an in of under der die das ein einer in unter dass el la de en que bajo le la une dans sous ne".split()
-    )
+    stranded = "the a an in of under der die das ein einer unter dass el la de en que bajo le une dans sous ne"
     for width in (24, 28, 32, 37, 42):
         for cue in lines(text, style=Style(max_line_width=width), language=language):
             for line in cue:
-                assert line.split()[-1] not in stranded, (width, cue)
+                assert line.split()[-1] not in stranded.split(), (width, cue)
 
 
 def test_a_title_stays_with_its_name() -> None:
@@ -186,7 +186,7 @@ def test_contiguous_speech_keeps_the_gap() -> None:
         say(*["Then it went on without so much as a breath between the words, which is hard to read."] * 5), STYLE
     )
     assert len(found) >= 5
-    assert {b.start_ms - a.end_ms for a, b in zip(found, found[1:], strict=False)} == {83}
+    assert {b.start_ms - a.end_ms for a, b in pairwise(found)} == {83}
 
 
 def test_no_cue_is_longer_than_allowed() -> None:
@@ -204,7 +204,7 @@ def test_words_with_one_time_are_spread_over_what_room_there_is() -> None:
 
 def test_a_segment_without_words_is_timed_by_its_width() -> None:
     text = "My father took me to the harbour to watch the ships come in. We stood there for hours in the cold wind."
-    first, second = cues(transcript(segment(text, words=False)), STYLE)
+    _, second = cues(transcript(segment(text, words=False)), STYLE)
     assert second.lines == ("We stood there for hours in the cold wind.",)
     true = cues(transcript(segment(text)), STYLE)[1].start_ms
     assert abs(second.start_ms - true) < 300
@@ -242,10 +242,8 @@ def test_japanese_breaks_where_a_phrase_begins() -> None:
 def test_chinese_words_as_whisper_gives_them() -> None:
     parts = ["今天", "天气", "很", "好，", "我们", "一起", "去", "公园", "散步", "吧。"]
     words = [word(part, n * 0.3, n * 0.3 + 0.3) for n, part in enumerate(parts)]
-    found = cues(transcript(spoken(*words), language="zh"), Style(max_line_width=20))
-    assert [cue.lines for cue in found] == [("今天天气很好，", "我们一起去公园散步吧。"[:11])] or (
-        "".join(line for cue in found for line in cue.lines) == "".join(parts)
-    )
+    found = cues(transcript(spoken(*words), language="zh"), Style(max_line_width=24))
+    assert [cue.lines for cue in found] == [("今天天气很好，", "我们一起去公园散步吧。")]
 
 
 def test_emoji_and_combining_marks_are_never_cut() -> None:
@@ -259,7 +257,7 @@ def test_emoji_and_combining_marks_are_never_cut() -> None:
 
 def test_right_to_left_text_keeps_its_logical_order() -> None:
     text = "في البدء كان الكلام، وكان الناس يجلسون معًا حول النار ليلًا ويستمعون إلى الحكايات."
-    assert [" ".join(cue) for cue in lines(text, language="ar")][0].startswith("في البدء كان الكلام،")
+    assert lines(text, language="ar")[0][0].startswith("في البدء كان الكلام،")
     assert " ".join(line for cue in lines(text, language="ar") for line in cue) == text
 
 

@@ -15,9 +15,7 @@ def segment(
         if pause := re.fullmatch(r"\s*\((\d+(?:\.\d+)?)\)", token):
             time += float(pause[1])
             continue
-        word = token if token[0] == " " or not spoken else token
-        if not spoken and token[0] != " ":
-            word = " " + token
+        word = token if spoken else " " + token.strip()
         length = len(token) / pace
         spoken.append(Word(start=round(time, 3), end=round(time + length, 3), word=word, probability=0.9))
         time += length

@@ -1,0 +1,60 @@
+"""Write the transcript in the formats that were asked for, ahead of anybody fetching them."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from pipelines import stage as stages
+from pipelines.documents import Transcript
+from pipelines.formats import FORMATS
+from pipelines.formats.style import StyleOptions
+from pipelines.stage import Files, Progress, stage
+
+TRANSCRIPT = "transcript.json"
+_DEFAULT = ("srt", "vtt")
+
+
+def export_name(format_name: str) -> str:
+    """The file that holds the export in this format, if the job asked for it."""
+    return f"exports/transcript.{FORMATS[format_name].extension}"
+
+
+def _formats(value: Any) -> Any:
+    """Flatten ``"srt, vtt"`` and ``["srt", "vtt,txt"]`` into names, each once; an untouched form field: the default."""
+    if isinstance(value, str):
+        value = [value] if value.strip() else list(_DEFAULT)
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        return value
+    names = [name.strip().lstrip(".").casefold() for item in value for name in item.split(",")]
+    names = [name for name in dict.fromkeys(names) if name]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"there is no format {unknown[0]!r}; choose from {', '.join(FORMATS)}")
+    return names
+
+
+class Options(stages.Options, StyleOptions):
+    """How subtitles look, and which files to make."""
+
+    formats: Annotated[list[str], BeforeValidator(_formats)] = Field(
+        list(_DEFAULT),
+        description=f"Files made ahead, as a list or with commas: {', '.join(FORMATS)}; an empty list: none.",
+    )
+
+
+@stage(
+    queue="cpu",
+    reads=[TRANSCRIPT],
+    writes=[export_name(name) for name in FORMATS],
+    when=lambda options: bool(options.formats),
+    weight=0.1,
+)
+def export(files: Files, options: Options, progress: Progress) -> None:
+    """Write subtitles and texts."""
+    transcript = files.read(TRANSCRIPT, Transcript)
+    style = options.style()
+    for done, name in enumerate(options.formats):
+        progress(done, len(options.formats))
+        text = FORMATS[name].render(transcript, style)
+        files.target(export_name(name)).write_text(text, encoding="utf-8", newline="\n")
+    progress(len(options.formats), len(options.formats))
