@@ -62,7 +62,11 @@ class RedisServer:
 
 
 def until(
-    true: Callable[[], Any], seconds: float, what: str, errors: tuple[type[BaseException], ...] = (), every: float = 0.05
+    true: Callable[[], Any],
+    seconds: float,
+    what: str,
+    errors: tuple[type[BaseException], ...] = (),
+    every: float = 0.05,
 ) -> Any:
     """Wait for something that happens in another process; the answer, or an error that says what did not come."""
     end = time.monotonic() + seconds
@@ -85,7 +89,14 @@ class Stack:
     """The processes of one installation; ``with Stack(folder) as stack: stack.client…``."""
 
     def __init__(
-        self, folder: Path, *, gpu_workers: int = 1, cpu_children: int = 2, beat: bool = False, flower: bool = False, **env: str
+        self,
+        folder: Path,
+        *,
+        gpu_workers: int = 1,
+        cpu_children: int = 2,
+        beat: bool = False,
+        flower: bool = False,
+        **env: str,
     ) -> None:
         self.folder = folder
         self.redis = RedisServer()
@@ -112,7 +123,10 @@ class Stack:
             **env,
         }
         self.client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {KEY}"}, timeout=120, trust_env=False
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=120,
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:
@@ -126,9 +140,13 @@ class Stack:
             for n in range(1, self.gpu_workers + 1):
                 self.start_worker(f"gpu{n}", "gpu", 1)
             if self.beat:
-                self.start("beat", ["celery", "-A", "tasks.main", "beat", "-s", str(self.folder / "beat"), "--pidfile="])
+                self.start(
+                    "beat", ["celery", "-A", "tasks.main", "beat", "-s", str(self.folder / "beat"), "--pidfile="]
+                )
             if self.flower:
-                self.start("flower", ["celery", "-A", "tasks.main", "flower", f"--conf={ROOT / 'config' / 'flower.py'}"])
+                self.start(
+                    "flower", ["celery", "-A", "tasks.main", "flower", f"--conf={ROOT / 'config' / 'flower.py'}"]
+                )
             self.wait_ready()
         except BaseException:
             self.close()
@@ -182,7 +200,9 @@ class Stack:
     def post(self, path: Path | bytes, *, name: str = "talk.wav", **options: Any) -> dict[str, Any]:
         """Submit a recording; the job as accepted."""
         content = path if isinstance(path, bytes) else path.read_bytes()
-        answer = self.client.post("/v1/jobs", files={"file": (name, content)}, data={k: str(v) for k, v in options.items()})
+        answer = self.client.post(
+            "/v1/jobs", files={"file": (name, content)}, data={k: str(v) for k, v in options.items()}
+        )
         assert answer.status_code == 202, answer.text
         job: dict[str, Any] = answer.json()
         return job

@@ -257,7 +257,13 @@ class TestStorage:
         assert list((storage.local or Path()).rglob("*.part")) == []
 
     def test_nothing_outside_the_folder_has_a_name(self, storage: Storage) -> None:
-        for job_id, name in (("..", "source"), ("job", "../other"), ("job", "a/../../b"), ("", "source"), ("job", "a\0b")):
+        for job_id, name in (
+            ("..", "source"),
+            ("job", "../other"),
+            ("job", "a/../../b"),
+            ("", "source"),
+            ("job", "a\0b"),
+        ):
             with pytest.raises(ValueError, match="not a name"):
                 storage.address(job_id, name)
 

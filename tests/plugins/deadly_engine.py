@@ -1,0 +1,46 @@
+"""An engine that is the demo model, but ends its process at a given moment: what a crash in a C library does.
+
+``WHISPER_ENGINE=deadly``; the file named by ``LONGHAND_TEST_DEADLY`` says how often it still kills: each death takes
+one character off it. While it is empty the engine is harmless.
+"""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.documents import Segment, Span
+from pipelines.engines import EngineSettings, Request, Transcriber, engine, loader
+
+
+class Deadly:
+    """The real engine with a fuse."""
+
+    def __init__(self, real: Transcriber, lives: Path) -> None:
+        self._real = real
+        self._lives = lives
+        self.name, self.device, self.compute_type, self.warnings = (
+            real.name,
+            real.device,
+            real.compute_type,
+            real.warnings,
+        )
+
+    def language_probabilities(self, audio: Any) -> dict[str, float]:
+        return self._real.language_probabilities(audio)
+
+    def transcribe(self, audio: Any, spans: Sequence[Span], request: Request) -> Iterator[Segment]:
+        for n, segment in enumerate(self._real.transcribe(audio, spans, request)):
+            yield segment
+            left = self._lives.read_text()
+            if n == 1 and left:
+                # In the middle of a chunk: some of it is done, the rest is not.
+                self._lives.write_text(left[1:])
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@engine("deadly")
+def load(name: str, settings: EngineSettings) -> Transcriber:
+    """The real engine's model, armed."""
+    return Deadly(loader("faster-whisper")(name, settings), Path(os.environ["LONGHAND_TEST_DEADLY"]))
