@@ -35,8 +35,8 @@ def test_the_sample_s_words_come_out(stack: Stack, job: dict[str, object]) -> No
 
 def test_the_job_says_all_that_the_contract_names(job: dict[str, object]) -> None:
     assert set(job) >= {
-        "id", "status", "progress", "eta_seconds", "queue_position", "created_at", "started_at", "finished_at", "source",
-        "options", "metadata", "warnings", "error", "steps", "links",
+        "id", "status", "progress", "eta_seconds", "queue_position", "created_at", "started_at", "finished_at",
+        "source", "options", "metadata", "warnings", "error", "steps", "links",
     }  # fmt: skip
     assert job["progress"] == 1
     steps = job["steps"]
