@@ -1,0 +1,68 @@
+"""How gunicorn serves the API: ``gunicorn -c config/gunicorn.py webapp.main:app``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config import logging as longhand_logging
+from config.settings import Settings
+
+
+def _settings() -> Settings:
+    """The settings, or one sentence instead of a traceback."""
+    try:
+        found = Settings()
+        found.check_bind()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise SystemExit(f"The settings cannot be used: {wrong}") from error
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    return found
+
+
+_chosen = _settings()
+_host = _chosen.bind_host.strip("[]")
+_memory = Path("/dev/shm")  # noqa: S108  # for gunicorn's own heartbeat files, which it makes safely
+
+bind = f"[{_host}]:{_chosen.bind_port}" if ":" in _host else f"{_host}:{_chosen.bind_port}"
+workers = _chosen.web_workers
+# Uploads, downloads and waiting take long and do nothing but read and write: threads.
+worker_class = "gthread"
+threads = _chosen.web_threads
+worker_connections = max(1000, threads * 4)
+# A worker's main thread gives the sign of life, so a request may take as long as it needs; a hung worker goes.
+timeout = 60
+# Time for running requests when stopping; whoever waits for a job then waits again elsewhere.
+graceful_timeout = 10
+# Longer than clients that poll leave a connection idle, so that they seldom meet one that is just closing.
+keepalive = 30
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+# A file in the home folder through which other programs could steer the server; nobody here needs it.
+control_socket_disable = True
+# On a disk the heartbeat could block a worker.
+worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
+loglevel = _chosen.log_level.lower()
+# One line a request only for those who look closely.
+accesslog = "-" if _chosen.log_level == "DEBUG" else None
+
+
+def on_starting(server: Any) -> None:
+    """Send gunicorn's messages where everybody's go (called by gunicorn)."""
+    _log_like_everybody(server.log)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """The same in a worker (called by gunicorn)."""
+    _log_like_everybody(worker.log)
+
+
+def _log_like_everybody(log: Any) -> None:
+    longhand_logging.configure(_chosen)
+    for logger in (log.error_log, log.access_log):
+        logger.handlers.clear()
+        logger.propagate = True

@@ -1,0 +1,41 @@
+"""HTTP in, JSON and pages out. Knows no ffmpeg, no model, no canvas.
+
+Everything a client may rely on is in ``/openapi.json``, which is made from what stands beside each route.
+"""
+
+from flask import Flask
+
+from config.settings import Settings
+from store import open_store
+from tasks.flow import open_flow
+from webapp import auth, errors, headers
+from webapp.docs import routes as docs_routes
+from webapp.health import routes as health_routes
+from webapp.jobs import routes as job_routes
+from webapp.results import routes as result_routes
+from webapp.services import install, make_services
+
+MAX_OTHER_BODY = 64 * 1024
+"""Bytes of a request that is not an upload."""
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application over the store these settings name; brings its tables up to date.
+
+    Raises:
+        ValueError: The settings would serve the network without a key.
+    """
+    settings.check_bind()
+    store = open_store(settings)
+    store.database.upgrade()
+    app = Flask(__name__, static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_OTHER_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    install(make_services(settings, store, open_flow(settings, store)), app.extensions)
+    # In this order: every request has an id before it can be refused.
+    headers.install(app)
+    auth.install(app)
+    errors.install(app)
+    for blueprint in (job_routes, result_routes, health_routes, docs_routes):
+        app.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,127 @@
+"""The start page, the API document and the pages to browse it, all without any other host."""
+
+from functools import lru_cache
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from webapp import schemas
+from webapp.errors import Problem
+from webapp.openapi import Answer, Operation, document, documented
+from webapp.services import services
+
+routes = Blueprint("docs", __name__)
+
+_SWAGGER = "flask_openapi3_swagger"  # the wheel carries Swagger UI; none of its code is imported
+_ASSETS = {
+    "swagger-ui.css": ("css", "text/css"),
+    "swagger-ui-bundle.js": ("js", "text/javascript"),
+    "swagger.svg": ("images", "image/svg+xml"),
+}
+_OWN_ASSETS = {"docs.js": "text/javascript", "pages.css": "text/css"}
+_HTML = {"text/html": {"type": "string"}}
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Swagger UI sets styles on elements as it draws.
+_DOCS_POLICY = _PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
+
+@routes.get("/")
+@documented(
+    Operation(
+        summary="Start page",
+        answers={200: Answer("What this is and where things are.", media=_HTML)},
+        public=True,
+        tag="pages",
+    )
+)
+def start() -> AnyResponse:
+    """Says what this is."""
+    return _page("index.html", _PAGE_POLICY)
+
+
+@routes.get("/docs")
+@documented(
+    Operation(
+        summary="This document to browse and try",
+        answers={200: Answer("Swagger UI.", media=_HTML)},
+        public=True,
+        tag="pages",
+    )
+)
+def browse() -> AnyResponse:
+    """Swagger UI over the document."""
+    return _page("docs.html", _DOCS_POLICY)
+
+
+@routes.get("/docs/<name>")
+@documented(
+    Operation(
+        summary="A style sheet, script or picture of the pages",
+        answers={
+            200: Answer(
+                "The file.",
+                media={kind: {"type": "string"} for kind in ("text/css", "text/javascript", "image/svg+xml")},
+            ),
+            304: Answer("The copy at hand is still right."),
+        },
+        problems=(404,),
+        public=True,
+        tag="pages",
+    )
+)
+def asset(name: str) -> AnyResponse:
+    """A file the pages need."""
+    if name in _OWN_ASSETS:
+        kind, body = _OWN_ASSETS[name], _bytes("webapp", f"static/{name}")
+    elif name in _ASSETS:
+        folder, kind = _ASSETS[name]
+        body = _bytes(_SWAGGER, f"templates/swagger/{folder}/{name}")
+    else:
+        raise Problem(404, "The pages have no such file; see /docs.")
+    answer = Response(body, content_type=f"{kind}; charset=utf-8")
+    answer.headers["Cache-Control"] = "public, max-age=3600"
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+@routes.get("/openapi.json")
+@documented(
+    Operation(
+        summary="This document",
+        answers={200: Answer("OpenAPI 3.1.", dict[str, Any])},
+        public=True,
+        tag="pages",
+    )
+)
+def openapi() -> AnyResponse:
+    """The document, true for this installation: with the stages and models it has."""
+    s = services()
+    server = schemas.address(s, "/").rstrip("/")
+    return jsonify(document(current_app, s.options.model, version=program_version(), server=server))
+
+
+@lru_cache(maxsize=1)
+def program_version() -> str:
+    """The version that is installed."""
+    try:
+        return version("longhand")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"
+
+
+def _page(name: str, policy: str) -> AnyResponse:
+    answer = Response(_bytes("webapp", f"static/{name}"), content_type="text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = policy
+    answer.headers["Cache-Control"] = "no-cache"
+    return answer
+
+
+@lru_cache(maxsize=16)
+def _bytes(package: str, path: str) -> bytes:
+    return resources.files(package).joinpath(*path.split("/")).read_bytes()

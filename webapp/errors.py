@@ -1,0 +1,138 @@
+"""Every error as ``application/problem+json``; the only place that knows which error is which status of HTTP."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from flask import Flask, Response, json, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as AnyResponse
+
+from pipelines.errors import InputError, LonghandError, OptionsError, TransientError, UnknownModel
+from store.files import StorageFull
+from tasks.flow import QueueUnavailable
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 10
+"""What ``Retry-After`` says where nobody knows better."""
+
+_CODES = {
+    400: "invalid_option",
+    401: "missing_key",
+    403: "invalid_key",
+    404: "not_found",
+    408: "timeout",
+    409: "conflict",
+    413: "too_large",
+    414: "too_large",
+    415: "unsupported_media",
+    429: "rate_limited",
+    431: "too_large",
+    503: "queue_full",
+    504: "timeout",
+}
+_DETAILS = {
+    400: "The request could not be understood; send it as /docs describes.",
+    404: "There is nothing at this address; see /docs for the addresses there are.",
+    413: "The request is larger than is allowed here; send less.",
+    414: "The address is longer than is allowed; send less in it.",
+    415: "Send the request in a format that /docs describes.",
+}
+
+
+class Problem(Exception):
+    """An error that a client is told about.
+
+    Args:
+        status: Status of HTTP.
+        detail: One sentence that says what to do.
+        code: Stable code; the usual one of the status when not given.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self, status: int, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code or _code(status)
+        self.headers = dict(headers or {})
+
+
+def bad_option(detail: str) -> Problem:
+    """400: a field or parameter that cannot be used."""
+    return Problem(400, detail, code="invalid_option")
+
+
+def install(app: Flask) -> None:
+    """Answer every error of the application this way."""
+    app.register_error_handler(Problem, answer)
+    app.register_error_handler(
+        HTTPException, lambda error: error if (error.code or 500) < 400 else answer(_http(error))
+    )
+    app.register_error_handler(LonghandError, lambda error: answer(_domain(error)))
+    app.register_error_handler(StorageFull, lambda error: answer(_full(error)))
+    app.register_error_handler(QueueUnavailable, lambda error: answer(_no_queue(error)))
+    app.register_error_handler(Exception, lambda error: answer(_unexpected(error)))
+
+
+def answer(problem: Problem) -> AnyResponse:
+    """A problem as an answer."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+    }
+    return Response(json.dumps(body) + "\n", problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def _code(status: int) -> str:
+    return _CODES.get(status, "invalid_option" if status < 500 else "internal")
+
+
+def _http(error: HTTPException) -> Problem:
+    """What Flask and Werkzeug raise by themselves."""
+    status = error.code or 500
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return Problem(405, f"{request.method} is not possible here; use {allowed}.", headers={"Allow": allowed})
+    if status == 500:
+        return _unexpected(error)
+    fallback = f"{HTTPStatus(status).phrase}; see /docs for what is possible."
+    return Problem(status, _DETAILS.get(status, fallback))
+
+
+def _domain(error: LonghandError) -> Problem:
+    if isinstance(error, UnknownModel):
+        return Problem(404, error.detail, code=error.code)
+    if isinstance(error, OptionsError):
+        # Single fields are checked before; what is left are options that do not go together.
+        return Problem(422, error.detail, code=error.code)
+    if isinstance(error, InputError):
+        return Problem(415, error.detail, code=error.code)
+    if isinstance(error, TransientError):
+        return Problem(503, error.detail, code=error.code, headers={"Retry-After": str(RETRY_SECONDS)})
+    return _unexpected(error)
+
+
+def _full(error: StorageFull) -> Problem:
+    log.error("no space is left for recordings", reason=str(error.__cause__ or error))
+    detail = "The server has no space left for recordings; try again later, or tell its operator."
+    return Problem(503, detail, code="internal", headers={"Retry-After": "300"})
+
+
+def _no_queue(error: QueueUnavailable) -> Problem:
+    log.error("the queue cannot be reached", reason=str(error.__cause__ or error))
+    detail = "The queue cannot be reached, so nothing was accepted; try again in a few seconds."
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def _unexpected(error: Exception) -> Problem:
+    log.error("request failed", method=request.method, path=request.path, exc_info=error)
+    detail = "Something went wrong on the server; tell its operator the X-Request-ID of this answer."
+    return Problem(500, detail)

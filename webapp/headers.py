@@ -1,0 +1,65 @@
+"""What every answer carries, and an ear for the rest of a request that was refused."""
+
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, g, request
+from werkzeug.wrappers import Response
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_DRAIN_SECONDS = 5.0
+_BLOCK = 1 << 18
+
+
+def install(app: Flask) -> None:
+    """Number the requests and complete the answers."""
+    app.before_request(_begin)
+    app.after_request(_complete)
+    app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars("request_id"))
+
+
+def request_id() -> str:
+    """The id of this request, the client's own if it sent a sane one."""
+    if "request_id" not in g:
+        sent = request.headers.get("X-Request-ID", "")
+        g.request_id = sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex
+    return str(g.request_id)
+
+
+def _begin() -> None:
+    structlog.contextvars.bind_contextvars(request_id=request_id())
+
+
+def _complete(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-ID"] = request_id()
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers.setdefault("Content-Security-Policy", API_POLICY)
+    headers.setdefault("Cache-Control", "private, no-store")
+    if response.status_code >= 400:
+        _drain()
+    return response
+
+
+def _drain() -> None:
+    """Read on for a while after a refusal: a client that is still sending would not see the answer else."""
+    environ = request.environ
+    if not environ.get("wsgi.input_terminated") or request.method in {"GET", "HEAD"}:
+        return
+    socket = environ.get("gunicorn.socket")
+    end = time.monotonic() + _DRAIN_SECONDS
+    try:
+        while (left := end - time.monotonic()) > 0:
+            if socket is not None:
+                socket.settimeout(left)
+            if not environ["wsgi.input"].read(_BLOCK):
+                break
+    except Exception:  # it is gone, or sends nonsense; there is nothing left to tell it
+        structlog.get_logger(__name__).debug("the rest of a refused request could not be read", exc_info=True)
+    finally:
+        if socket is not None:
+            socket.settimeout(None)

@@ -1,0 +1,173 @@
+"""Whether everything is there: for people, for load balancers, for whoever restarts processes."""
+
+from concurrent.futures import Future, wait
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, jsonify
+from pydantic import Field
+from typing_extensions import TypedDict
+from werkzeug.wrappers import Response as AnyResponse
+
+from store.events import Worker
+from webapp.openapi import Answer, Operation, documented
+from webapp.options import public_model
+from webapp.schemas import Warn
+from webapp.services import Services, services
+
+routes = Blueprint("health", __name__)
+
+_SECONDS = 0.8
+"""What has not answered by then does not count as there."""
+_DEMO = "demo"
+_DEMO_WARNING: Warn = {
+    "code": "demo_model",
+    "detail": "The demo model serves: it knows a few hundred words of synthetic speech and recognises nothing else. "
+    "Set WHISPER_MODELS to a real model.",
+}
+
+
+class Check(TypedDict):
+    """Whether one thing is there."""
+
+    ok: bool
+    detail: Annotated[str | None, Field(description="What is wrong and what to do.")]
+
+
+class Model(TypedDict):
+    """What workers have in memory."""
+
+    status: Annotated[
+        Literal["ok", "loading", "unavailable"],
+        Field(description="loading: a worker is there and has no model in memory yet."),
+    ]
+    loaded_models: list[str]
+    device: str | None
+    compute_type: str | None
+
+
+class Health(TypedDict):
+    """How the installation is."""
+
+    gateway: Literal["ok", "degraded"]
+    model: Model
+    warnings: list[Warn]
+    checks: dict[str, Check]
+
+
+class Ready(TypedDict):
+    """Whether jobs can be accepted and worked off."""
+
+    ready: bool
+    checks: dict[str, Check]
+
+
+class Live(TypedDict):
+    """Whether this process answers."""
+
+    live: bool
+
+
+@routes.get("/health")
+@documented(
+    Operation(
+        summary="How the installation is",
+        answers={
+            200: Answer("Everything is there.", Health),
+            503: Answer("Something is missing; checks says what.", Health, headers={"Retry-After": "Seconds."}),
+        },
+        public=True,
+        tag="operating",
+    )
+)
+def health() -> AnyResponse:
+    """Checks, models and what to be warned of."""
+    s = services()
+    checks, workers = examine(s)
+    well = all(check["ok"] for check in checks.values())
+    model = _model(s, workers)
+    warnings = [_DEMO_WARNING] if _DEMO in model["loaded_models"] else []
+    answer = jsonify(
+        {"gateway": "ok" if well else "degraded", "model": model, "warnings": warnings, "checks": checks},
+    )
+    return answer if well else _unavailable(answer)
+
+
+@routes.get("/health/live")
+@documented(
+    Operation(
+        summary="Whether the process answers",
+        answers={200: Answer("It does.", Live)},
+        public=True,
+        tag="operating",
+    )
+)
+def live() -> AnyResponse:
+    """Asks nothing of anybody else: a restart of this process would not bring the database back."""
+    return jsonify({"live": True})
+
+
+@routes.get("/health/ready")
+@documented(
+    Operation(
+        summary="Whether jobs can be accepted and worked off",
+        description="Checks database, Redis, storage, and that each queue has a worker.",
+        answers={
+            200: Answer("Yes.", Ready),
+            503: Answer("No; checks says what is missing.", Ready, headers={"Retry-After": "Seconds."}),
+        },
+        public=True,
+        tag="operating",
+    )
+)
+def ready() -> AnyResponse:
+    """The checks alone."""
+    checks, _ = examine(services())
+    well = all(check["ok"] for check in checks.values())
+    answer = jsonify({"ready": well, "checks": checks})
+    return answer if well else _unavailable(answer)
+
+
+def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
+    """Every check by name, and the workers that are alive; known within a second, whatever hangs."""
+    database = s.probes.submit(s.store.database.ping)
+    storage = s.probes.submit(s.store.files.ping)
+    workers = s.probes.submit(s.store.events.workers)
+    probes: list[Future[Any]] = [database, storage, workers]
+    wait(probes, timeout=_SECONDS)
+    there = workers.result() if _passed(workers) else []
+    served = {queue for worker in there for queue in worker.queues}
+    checks = {
+        "database": _check(_passed(database), "The database does not answer; see whether it runs (DATABASE_URL)."),
+        "redis": _check(_passed(workers), "Redis does not answer; see whether it runs (REDIS_URL)."),
+        "storage": _check(_passed(storage), "Files cannot be stored; see whether there is space (STORAGE_URL)."),
+    }
+    for queue in sorted({stage.queue for stage in s.flow.stages.values()}):
+        checks[f"queue {queue}"] = _check(queue in served, f"No worker serves the queue {queue}; start one.")
+    return checks, there
+
+
+def _check(ok: bool, detail: str) -> Check:
+    return {"ok": ok, "detail": None if ok else detail}
+
+
+def _passed(probe: Future[Any]) -> bool:
+    return probe.done() and probe.exception() is None
+
+
+def _model(s: Services, workers: list[Worker]) -> Model:
+    needing = {stage.queue for stage in s.flow.stages.values() if "models" in stage.needs}
+    serving = [worker for worker in workers if needing & set(worker.queues)]
+    loaded = [model for worker in serving for model in worker.models]
+    names = dict.fromkeys(public_model(s.settings, model["name"]) for model in loaded)
+    return {
+        "status": "ok" if loaded else "loading" if serving else "unavailable",
+        "loaded_models": list(names),
+        "device": loaded[0]["device"] if loaded else None,
+        "compute_type": loaded[0]["compute_type"] if loaded else None,
+    }
+
+
+def _unavailable(answer: AnyResponse) -> AnyResponse:
+    answer.status_code = 503
+    answer.headers["Retry-After"] = "5"
+    return answer

@@ -1,0 +1,222 @@
+"""Jobs: made, listed, waited for, cancelled, deleted."""
+
+import math
+from collections import Counter
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from store import jobs
+from store.models import OVER, Job
+from webapp import schemas, submission
+from webapp.errors import Problem, bad_option
+from webapp.lookup import find_job, is_id
+from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.services import Services, services
+
+routes = Blueprint("jobs", __name__)
+
+MAX_PAGE = 200
+_PAGE = 50
+_MAX_BATCH = 1000
+
+_STATUS = Parameter("status", "Only jobs in this status.", {"type": "string", "enum": list(schemas.STATUSES)})
+_LIMIT = Parameter(
+    "limit", "Jobs on the page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": _PAGE}
+)
+_CURSOR = Parameter("cursor", "next_cursor of the page before.")
+_WAIT = Parameter(
+    "wait",
+    "Seconds to wait for the job's end; never longer than the operator allows (SYNC_TIMEOUT_SECONDS).",
+    {"type": "number", "minimum": 0, "default": 0},
+)
+
+
+@routes.post("/v1/jobs")
+@documented(
+    Operation(
+        summary="Send a recording, or several as a batch",
+        description="Lists are sent as a repeated field, with commas, or as a JSON array; an empty field counts as not "
+        "given; diarize is understood as diarise.",
+        answers={
+            202: Answer(
+                "Accepted: the job, or for several recordings the batch.",
+                schemas.JobView | schemas.NewBatch,
+                headers={"Location": "Address of the job, or of the batch."},
+            )
+        },
+        problems=(400, 404, 408, 413, 415, 422, 503),
+        takes_job=True,
+    )
+)
+def create() -> AnyResponse:
+    """Accept recordings."""
+    _only(())
+    s = services()
+    batch, made = submission.accept(s, request)
+    if batch is None:
+        answer = jsonify(schemas.job_view(s, made[0]))
+        location = f"/v1/jobs/{made[0].id}"
+    else:
+        answer = jsonify({"batch": batch, "jobs": schemas.job_views(s, made)})
+        location = f"/v1/batches/{batch}"
+    answer.status_code = 202
+    answer.headers["Location"] = schemas.address(s, location)
+    return answer
+
+
+@routes.get("/v1/jobs")
+@documented(
+    Operation(
+        summary="List jobs, newest first",
+        answers={200: Answer("A page of jobs.", schemas.JobPage)},
+        problems=(400,),
+        parameters=(_STATUS, _LIMIT, _CURSOR),
+    )
+)
+def page() -> AnyResponse:
+    """One page of jobs."""
+    _only(("status", "limit", "cursor"))
+    s = services()
+    status = request.args.get("status") or None
+    if status is not None and status not in schemas.STATUSES:
+        raise bad_option(f"status must be one of {', '.join(schemas.STATUSES)}.")
+    try:
+        found, following = jobs.page(
+            s.store.database, status=status, limit=_limit(), cursor=request.args.get("cursor") or None
+        )
+    except ValueError as error:
+        raise bad_option("cursor must be the next_cursor of a page before; leave it out to begin.") from error
+    return jsonify({"jobs": schemas.job_views(s, found), "next_cursor": following})
+
+
+@routes.get("/v1/jobs/<job_id>")
+@documented(
+    Operation(
+        summary="Look at a job, or wait for its end",
+        description="A failed job is answered with 200 as well; its error says why. While very many requests wait, "
+        "further ones are answered at once.",
+        answers={200: Answer("The job as it is now.", schemas.JobView)},
+        problems=(400, 404),
+        parameters=(_WAIT,),
+    )
+)
+def show(job_id: str) -> AnyResponse:
+    """One job."""
+    _only(("wait",))
+    s = services()
+    seconds = _wait_seconds(s)
+    job = find_job(s, job_id)
+    if seconds and job.status not in OVER:
+        _wait(s, job_id, seconds)
+        job = find_job(s, job_id)
+    return jsonify(schemas.job_view(s, job))
+
+
+@routes.post("/v1/jobs/<job_id>/cancel")
+@documented(
+    Operation(
+        summary="Stop a job",
+        answers={200: Answer("The job, cancelled.", schemas.JobView)},
+        problems=(404, 409),
+    )
+)
+def cancel(job_id: str) -> AnyResponse:
+    """Stop a job that is not over."""
+    s = services()
+    find_job(s, job_id)
+    won = jobs.cancel(s.store.database, job_id)
+    s.store.events.changed(job_id)
+    job = find_job(s, job_id)
+    if not won:
+        raise Problem(409, f"The job is {job.status} already, so there is nothing to cancel.")
+    return jsonify(schemas.job_view(s, job))
+
+
+@routes.delete("/v1/jobs/<job_id>")
+@documented(
+    Operation(
+        summary="Delete a job, its recording and its results",
+        description="A job that is not over is cancelled first.",
+        answers={204: Answer("Deleted.")},
+        problems=(404,),
+    )
+)
+def delete(job_id: str) -> AnyResponse:
+    """Forget a job."""
+    s = services()
+    find_job(s, job_id)
+    if jobs.cancel(s.store.database, job_id):
+        s.store.events.changed(job_id)
+    # Files first: a row without files can be deleted again, files without a row are found by nobody.
+    s.store.files.delete(job_id)
+    jobs.delete_record(s.store.database, job_id)
+    s.store.events.forget(job_id)
+    s.store.events.changed(job_id)
+    return Response(status=204)
+
+
+@routes.get("/v1/batches/<batch_id>")
+@documented(
+    Operation(
+        summary="Look at a batch",
+        answers={200: Answer("Its jobs and counts by status.", schemas.Batch)},
+        problems=(404,),
+    )
+)
+def batch(batch_id: str) -> AnyResponse:
+    """The jobs of one upload."""
+    s = services()
+    found: list[Job] = []
+    if is_id(batch_id):
+        found, _ = jobs.page(s.store.database, batch=batch_id, limit=_MAX_BATCH)
+    if not found:
+        raise Problem(404, "There is no such batch; check its id.")
+    counts = Counter(job.status for job in found)
+    return jsonify(
+        {
+            "batch": batch_id,
+            "counts": {status: counts[status] for status in schemas.STATUSES},
+            "jobs": schemas.job_views(s, found[::-1]),
+        }
+    )
+
+
+def _only(known: tuple[str, ...]) -> None:
+    """Refuse query parameters that would be ignored."""
+    for name in request.args:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "options go into the form"
+            raise bad_option(f"There is no parameter {name[:60]!r} here; {there}.")
+
+
+def _limit() -> int:
+    text = request.args.get("limit") or str(_PAGE)
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_PAGE):
+        raise bad_option(f"limit must be a whole number from 1 to {MAX_PAGE}.")
+    return int(text)
+
+
+def _wait_seconds(s: Services) -> float:
+    text: Any = request.args.get("wait") or "0"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise bad_option("wait must be a number of seconds, 0 or more.")
+    return min(seconds, s.settings.sync_timeout_seconds)
+
+
+def _wait(s: Services, job_id: str, seconds: float) -> None:
+    """Return once the job is over, or gone, or time is up."""
+    if not s.waiting.acquire(blocking=False):
+        return
+    try:
+        for _ in s.store.events.wakeups(job_id, seconds=seconds):
+            status = jobs.status(s.store.database, job_id)
+            if status is None or status in OVER:
+                return
+    finally:
+        s.waiting.release()

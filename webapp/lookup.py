@@ -1,0 +1,32 @@
+"""Finding the job that an address means."""
+
+import re
+
+from store import jobs
+from store.models import Job
+from webapp.errors import Problem
+from webapp.services import Services
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_id(text: str) -> bool:
+    """Whether it could be an id of ours."""
+    return _ID.fullmatch(text) is not None
+
+
+def find_job(s: Services, job_id: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        Problem: 404.
+    """
+    job = jobs.get(s.store.database, job_id) if is_id(job_id) else None
+    if job is None:
+        raise no_job()
+    return job
+
+
+def no_job() -> Problem:
+    """404 for a job that is not there, or not any more."""
+    return Problem(404, "There is no such job; check its id, or list the jobs there are at /v1/jobs.")

@@ -1,0 +1,226 @@
+"""The API document, put together from what stands beside each route."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flask import Flask
+from pydantic import BaseModel, TypeAdapter
+from werkzeug.routing import Rule
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_NOTE = "_longhand_operation"
+_COMPONENTS = "#/components/schemas/{model}"
+
+PROBLEMS = {
+    400: "A field or parameter cannot be used; the detail names it.",
+    401: "No API key was sent.",
+    403: "The API key is not known, or may not do this.",
+    404: "There is no such thing.",
+    405: "The address has no such method.",
+    408: "The upload stood still for too long.",
+    409: "The job is in a state in which that cannot be done.",
+    413: "The upload is too large.",
+    415: "Not media that can be read.",
+    416: "The range lies outside the recording.",
+    422: "Options contradict each other.",
+    500: "Something went wrong on the server.",
+    503: "Not now; try again after the time in Retry-After.",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation may answer."""
+
+    description: str
+    body: Any = None
+    """A type whose JSON it is; None: no body, or one of ``media``."""
+    media: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further media types -> schema."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Name -> description."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter or header."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    where: str = "query"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A route as the document describes it."""
+
+    summary: str
+    answers: Mapping[int, Answer]
+    problems: tuple[int, ...] = ()
+    """Statuses it may refuse with, besides those every operation has."""
+    parameters: tuple[Parameter, ...] = ()
+    queries: type[BaseModel] | None = None
+    """A model whose fields are further query parameters."""
+    takes_job: bool = False
+    """Whether the body is the form that makes a job."""
+    public: bool = False
+    """Whether it can be used without a key."""
+    description: str = ""
+    tag: str = "jobs"
+
+
+def documented(operation: Operation) -> Callable[[_View], _View]:
+    """Say what a route does, for the document and for the key check."""
+
+    def note(view: _View) -> _View:
+        setattr(view, _NOTE, operation)
+        return view
+
+    return note
+
+
+def operation_of(view: Callable[..., Any]) -> Operation | None:
+    """What was said of a route."""
+    found = getattr(view, _NOTE, None)
+    return found if isinstance(found, Operation) else None
+
+
+def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str) -> dict[str, Any]:
+    """The whole document.
+
+    Args:
+        app: Its routes are described.
+        job_form: The fields of a new job.
+        version: Of this program.
+        server: Address the paths are relative to.
+    """
+    builder = _Builder()
+    paths: dict[str, dict[str, Any]] = {}
+    for rule, view in routes(app):
+        operation = operation_of(view)
+        if operation is None:
+            continue
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            described = builder.operation(operation, rule, job_form)
+            paths.setdefault(path_of(rule), {})[method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Longhand",
+            "version": version,
+            "description": "Recordings in, transcripts and subtitles out. HEAD works wherever GET does; every answer "
+            "carries X-Request-ID; every error is application/problem+json.",
+        },
+        "servers": [{"url": server}],
+        "security": [{"key": []}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted(builder.schemas.items())),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "The API key."}},
+        },
+    }
+
+
+def routes(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any]]]:
+    """Every route of the application with its function."""
+    for rule in app.url_map.iter_rules():
+        yield rule, app.view_functions[rule.endpoint]
+
+
+def path_of(rule: Rule) -> str:
+    """A route's address as the document spells it."""
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+
+
+class _Builder:
+    """Collects the schemas that operations refer to."""
+
+    def __init__(self) -> None:
+        from webapp.schemas import Problem  # its types need the services, which need the routes
+
+        self.schemas: dict[str, Any] = {}
+        self._problem = self.schema(Problem)
+
+    def schema(self, kind: Any) -> dict[str, Any]:
+        """A type as a schema; what it is made of goes to the components."""
+        made = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_COMPONENTS)
+        self.schemas.update(made.pop("$defs", {}))
+        title = made.get("title")
+        if "properties" not in made or not title:
+            return made
+        self.schemas[title] = made
+        return {"$ref": _COMPONENTS.format(model=title)}
+
+    def operation(self, operation: Operation, rule: Rule, job_form: type[BaseModel]) -> dict[str, Any]:
+        """One method of one address."""
+        problems = {*operation.problems, *(() if operation.public else (401, 403)), 500}
+        answers: dict[str, Any] = {str(k): self._answer(v) for k, v in operation.answers.items()}
+        answers |= {str(k): self._refusal(k) for k in sorted(problems)}
+        described: dict[str, Any] = {
+            "operationId": rule.endpoint.replace(".", "_"),
+            "summary": operation.summary,
+            "tags": [operation.tag],
+            "parameters": [*self._path(rule), *map(_parameter, operation.parameters), *_queries(operation.queries)],
+            "responses": answers,
+        }
+        if operation.description:
+            described["description"] = operation.description
+        if operation.public:
+            described["security"] = []
+        if operation.takes_job:
+            described["requestBody"] = self._form(job_form)
+        return described
+
+    def _answer(self, answer: Answer) -> dict[str, Any]:
+        content = {media: {"schema": dict(schema)} for media, schema in answer.media.items()}
+        if answer.body is not None:
+            content["application/json"] = {"schema": self.schema(answer.body)}
+        made: dict[str, Any] = {"description": answer.description}
+        if content:
+            made["content"] = content
+        if answer.headers:
+            made["headers"] = {k: {"description": v, "schema": {"type": "string"}} for k, v in answer.headers.items()}
+        return made
+
+    def _refusal(self, status: int) -> dict[str, Any]:
+        made = {"description": PROBLEMS[status], "content": {"application/problem+json": {"schema": self._problem}}}
+        if status == 503:
+            made["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+        return made
+
+    def _path(self, rule: Rule) -> Iterable[dict[str, Any]]:
+        for name in sorted(rule.arguments):
+            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+    def _form(self, job_form: type[BaseModel]) -> dict[str, Any]:
+        made = job_form.model_json_schema(ref_template=_COMPONENTS)
+        self.schemas.update(made.pop("$defs", {}))
+        recording = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+        made["properties"] = {
+            "file": {**recording, "description": "The recording; repeat it for a batch."},
+            **made["properties"],
+        }
+        made["required"] = ["file"]
+        self.schemas["JobForm"] = {**made, "title": "JobForm", "description": "A recording and how to transcribe it."}
+        schema = {"$ref": _COMPONENTS.format(model="JobForm")}
+        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.description,
+        "schema": dict(parameter.schema),
+    }
+
+
+def _queries(model: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
+    """A model's fields as query parameters."""
+    fields = model.model_json_schema()["properties"] if model is not None else {}
+    for name, schema in fields.items():
+        schema = {k: v for k, v in schema.items() if k != "title"}
+        yield {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}

@@ -1,0 +1,309 @@
+"""The fields of a request: put together from the stages' options, read from a form, explained where they are wrong."""
+
+import json
+import types
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from config.settings import Settings
+from pipelines.engines.resolve import SIZES, resolve
+from pipelines.errors import OptionsError, UnknownModel
+from pipelines.formats.style import StyleOptions
+from pipelines.stage import Options, Stage, options_model, plan
+from webapp.errors import Problem, bad_option
+
+MAX_METADATA_BYTES = 16 * 1024
+_OWN = ("priority", "metadata")
+"""Fields of the job itself, no stage's."""
+_SPELLINGS = {"diarize": "diarise"}
+_LATER = ("url", "webhook_url", "diarise", "num_speakers", "min_speakers", "max_speakers")
+"""Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_WRONG = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "bool_parsing": "true or false",
+}
+
+
+class JobFields(Options):
+    """Fields every job has, whatever its stages."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    priority: Annotated[
+        Literal["high", "normal", "low"],
+        BeforeValidator(lambda value: value.strip().casefold() if isinstance(value, str) else value),
+    ] = Field("normal", description="Jobs of a higher priority are served first.")
+    metadata: dict[str, JsonValue] = Field(
+        default_factory=dict, description="A JSON object that is handed back untouched; at most 16 kB."
+    )
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a request asks for, checked."""
+
+    options: dict[str, Any]
+    """Of all stages, the operator's defaults filled in."""
+    priority: str
+    metadata: dict[str, Any]
+    stages: list[str]
+    each: list[str]
+    """Those of the stages that run once a chunk."""
+
+
+class OptionReader:
+    """Reads the fields of requests.
+
+    Args:
+        stages: All stages; their options are the fields.
+        settings: Models that may be used, and the operator's defaults.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage], settings: Settings) -> None:
+        self._stages = stages
+        self._settings = settings
+        staged = options_model(stages)
+        self._later = frozenset(_LATER) - staged.model_fields.keys()
+        extra: dict[str, Any] = {}
+        if "diarise" in self._later:
+            extra["diarise"] = (Literal[False], Field(False, description="Tell speakers apart: in a later version."))
+        self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged), **extra)
+
+    def read(self, form: Mapping[str, Sequence[str]]) -> JobRequest:
+        """The request of a form.
+
+        Args:
+            form: Field name -> its values in the order they came.
+
+        Raises:
+            Problem: 400 a field is unknown, out of range or not there yet; 404 the model.
+            pipelines.errors.OptionsError: Fields contradict each other.
+        """
+        values: dict[str, Any] = {}
+        for name, texts in form.items():
+            field = _SPELLINGS.get(name, name)
+            if field in values:
+                raise bad_option(f"Give {field} once, not also as {name}.")
+            self._check_name(name, field)
+            given = [text for text in texts if text.strip()]
+            if given:
+                values[field] = self._value(field, given)
+        return self._request(values)
+
+    def _request(self, values: Mapping[str, Any]) -> JobRequest:
+        checked = _validate(self.model, {**self._defaults(values), **values})
+        options = checked.model_dump(mode="json", exclude=set(_OWN))
+        if "model" in options:
+            options["model"] = self._model(options["model"])
+        _check_languages(options)
+        options |= _resolved_style(options)
+        stages = self._plan(options)
+        own = checked.model_dump(include=set(_OWN))
+        return JobRequest(
+            options, own["priority"], own["metadata"], [s.name for s in stages], [s.name for s in stages if s.each]
+        )
+
+    def _plan(self, options: Mapping[str, Any]) -> list[Stage]:
+        try:
+            return plan(self._stages, options)
+        except ValidationError as error:
+            # Each field alone is in range, or it would not have come this far.
+            raise Problem(422, f"{_message(error.errors()[0])}.", code="invalid_option") from error
+
+    def _check_name(self, name: str, field: str) -> None:
+        known = {*self.model.model_fields, *self._later}
+        if field in known:
+            return
+        if name == "file":
+            raise bad_option(
+                "The field 'file' came as text; send the recording itself, as curl -F file=@talk.mp3 does."
+            )
+        shown = name[:60]
+        near = get_close_matches(name, [*known, "file"], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see /docs for the fields there are."
+        raise bad_option(f"There is no field {shown!r}; {hint}")
+
+    def _value(self, field: str, given: list[str]) -> Any:
+        """The text of a field as what its type wants; still unchecked."""
+        info = self.model.model_fields.get(field)
+        if info is not None and _is_list(info.annotation):
+            return [part for text in given for part in _parts(field, text)]
+        if len(given) > 1:
+            raise bad_option(f"Give {field} once, not {len(given)} times.")
+        text = given[0].strip()
+        if field == "metadata":
+            return _metadata(text)
+        boolean = _BOOLEANS.get(text.casefold())
+        if field in self._later:
+            if field == "diarise" and boolean is False:
+                return False
+            raise bad_option(f"{field} is not available yet in this version; leave it out.")
+        if field == "channels" and text.casefold() == "split":
+            raise bad_option("channels=split is not available yet in this version; leave it out, or send mix.")
+        # Text stays as it came, with the spaces around it; whoever does not want them says so in its type.
+        wants_boolean = info is not None and bool in _types(info.annotation)
+        return boolean if wants_boolean and boolean is not None else given[0]
+
+    def _defaults(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The operator's choices for what the request leaves open."""
+        s = self._settings
+        chosen = {"vad_filter": s.whisper_vad_filter, "beam_size": s.whisper_beam_size, "language": s.whisper_language}
+        if "languages" in values:  # the request wants it found out
+            del chosen["language"]
+        return {k: v for k, v in chosen.items() if v is not None and k in self.model.model_fields}
+
+    def _model(self, name: str | None) -> str:
+        s = self._settings
+        allowed = s.model_for(name)
+        if allowed is not None and (name in s.model_names or allowed in s.whisper_models or _exists(allowed)):
+            return name or s.whisper_models[0]
+        shown = repr((name or "")[:60])
+        there = ", ".join(model_names(s))
+        if allowed is None and name and _known(name):
+            detail = (
+                f"The model {shown} is not allowed here; choose one of {there}, or have it added to ALLOWED_MODELS."
+            )
+            raise Problem(404, detail, code="model_not_allowed")
+        raise Problem(404, f"There is no model {shown} here; choose one of {there}.", code="unknown_model")
+
+
+def model_names(settings: Settings) -> list[str]:
+    """The names a client may use, without those that are folders of the server."""
+    return [name for name in settings.model_names if not _is_folder(name)] or ["the default by leaving it out"]
+
+
+def public_model(settings: Settings, name: str) -> str:
+    """A loaded model's name without the server's folders in it: its alias, else the folder's last part."""
+    if not _is_folder(name):
+        return name
+    aliases = [alias for alias, target in settings.whisper_aliases.items() if target == name]
+    return aliases[0] if aliases else name.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+
+
+def check_query(model: type[Any], given: Mapping[str, Any], *, also: Collection[str] = ()) -> Any:
+    """Query parameters as a model; unknown ones are named.
+
+    Raises:
+        Problem: 400.
+    """
+    known = [*model.model_fields, *also]
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+            raise bad_option(f"There is no parameter {name[:60]!r}; {hint}")
+    return _validate(model, {k: v for k, v in given.items() if k not in also})
+
+
+def _validate(model: type[Any], values: Mapping[str, Any]) -> Any:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise bad_option(f"{_message(first, _range(model, first))}.") from error
+
+
+def _message(error: ErrorDetails, bounds: str = "") -> str:
+    """What is wrong with a field, without the full stop."""
+    name = str(error["loc"][0]) if error["loc"] else "The options"
+    context = error.get("ctx") or {}
+    if error["type"] in _WRONG:
+        return f"{name} must be {_WRONG[error['type']]}{bounds}"
+    if bounds:
+        return f"{name} must be{bounds}"
+    if error["type"] == "literal_error":
+        return f"{name} must be {str(context.get('expected')).replace(chr(39), '')}"
+    if error["type"] == "value_error":
+        return f"{name}: {context.get('error')}".rstrip(".")
+    message = error["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("List ")
+    return f"{name} {message.replace('should', 'must', 1)}"
+
+
+def _range(model: type[Any], error: ErrorDetails) -> str:
+    """The range of the field that an error is about, if it has one on both sides."""
+    schema = model.model_json_schema()["properties"].get(str(error["loc"][0]), {}) if error["loc"] else {}
+    for part in (schema, *schema.get("anyOf", ())):
+        if "minimum" in part and "maximum" in part:
+            return f" from {part['minimum']:g} to {part['maximum']:g}"
+    return ""
+
+
+def _check_languages(options: Mapping[str, Any]) -> None:
+    language, candidates = options.get("language"), options.get("languages")
+    if language and candidates and language not in candidates:
+        raise OptionsError(f"language is {language}, which is not among languages; send only one of the two fields.")
+
+
+def _resolved_style(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The subtitle fields with the figures of their preset, so that a job says what it was made with."""
+    given = {name: options[name] for name in StyleOptions.model_fields if name in options}
+    style = StyleOptions(**given).style()
+    return {name: getattr(style, name) for name, value in given.items() if value is None}
+
+
+def _metadata(text: str) -> Any:
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise bad_option(f"metadata is longer than {MAX_METADATA_BYTES} bytes; send less.")
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise bad_option("metadata is not valid JSON; send a JSON object.") from error
+    if not isinstance(value, dict):
+        raise bad_option('metadata must be a JSON object such as {"case": 7}.')
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parts(field: str, text: str) -> list[Any]:
+    """One value of a list field: a JSON array, or items with commas between them."""
+    if text.lstrip().startswith("["):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise bad_option(f"{field} is not a valid JSON array; send items with commas between them.") from error
+        return list(value)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types a value may have, without Annotated, unions and None around them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _types(get_args(annotation)[0])
+    if origin in {Union, types.UnionType}:
+        return set().union(*(_types(part) for part in get_args(annotation)))
+    return {origin or annotation}
+
+
+def _is_list(annotation: Any) -> bool:
+    return bool(_types(annotation) & {list, set, tuple, frozenset, Sequence, AbstractSet})
+
+
+def _is_folder(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or "\\" in name
+
+
+def _known(name: str) -> bool:
+    """Whether it looks like a model that exists somewhere."""
+    return name in SIZES or name == "demo" or (not _is_folder(name) and name.count("/") == 1 and _exists(name))
+
+
+def _exists(target: str) -> bool:
+    try:
+        return not _is_folder(target) and bool(resolve(target))
+    except UnknownModel:
+        return False

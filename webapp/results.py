@@ -1,0 +1,207 @@
+"""What comes out of a job: the transcript in every format, and the recording to listen to."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from pipelines.documents import Transcript
+from pipelines.formats import FORMATS, Format
+from pipelines.formats.style import StyleOptions
+from pipelines.media import media_type
+from pipelines.stages.export import TRANSCRIPT, export_name
+from store.models import Job
+from webapp import schemas
+from webapp.downloads import attach, serve_file
+from webapp.errors import Problem, bad_option
+from webapp.lookup import find_job
+from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.options import check_query
+from webapp.services import Services, services
+from webapp.uploads import SOURCE
+
+routes = Blueprint("results", __name__)
+
+_TEXT = {"type": "string"}
+_MEDIA: dict[str, Mapping[str, Any]] = {f.media_type: _TEXT for f in FORMATS.values() if f.name != "json"}
+_FORMAT = Parameter("format", "Format of the answer.", {"type": "string", "enum": list(FORMATS), "default": "json"})
+_DOWNLOAD = Parameter("download", "1: to be saved as a file.", {"type": "string", "enum": ["0", "1", "false", "true"]})
+_MATCH = Parameter("If-None-Match", "ETag of the copy at hand.", where="header")
+_RANGE = Parameter("Range", "Bytes wanted, e.g. bytes=0-1023.", where="header")
+_IF_RANGE = Parameter("If-Range", "ETag the range belongs to.", where="header")
+_STYLED = "Subtitle fields choose another look than the job's; a subtitle_preset replaces the job's look, other fields "
+_TRANSCRIPT_ANSWERS = {
+    200: Answer(
+        "The transcript. Times are seconds from the start of the recording; subtitles have their own notation.",
+        Transcript,
+        media=_MEDIA,
+        headers={"ETag": "Changes with the content.", "Content-Disposition": "With download=1."},
+    ),
+    304: Answer("The copy at hand is still right."),
+}
+
+
+@routes.get("/v1/jobs/<job_id>/transcript")
+@documented(
+    Operation(
+        summary="Get the transcript in any format",
+        description=f"{_STYLED}change it.",
+        answers=_TRANSCRIPT_ANSWERS,
+        problems=(400, 404, 409, 422),
+        parameters=(_FORMAT, _DOWNLOAD, _MATCH),
+        queries=StyleOptions,
+        tag="results",
+    )
+)
+def transcript(job_id: str) -> AnyResponse:
+    """The transcript in the format of the query."""
+    return _transcript(job_id, (request.args.get("format") or "json").strip().casefold(), also=("format", "download"))
+
+
+@routes.get("/v1/jobs/<job_id>/transcript.<extension>")
+@documented(
+    Operation(
+        summary="Get the transcript in the format of the extension",
+        description=f"{', '.join(FORMATS)}. {_STYLED}change it.",
+        answers=_TRANSCRIPT_ANSWERS,
+        problems=(400, 404, 409, 422),
+        parameters=(_DOWNLOAD, _MATCH),
+        queries=StyleOptions,
+        tag="results",
+    )
+)
+def transcript_file(job_id: str, extension: str) -> AnyResponse:
+    """The transcript in the format of the address."""
+    return _transcript(job_id, extension.casefold(), also=("download",))
+
+
+@routes.get("/v1/jobs/<job_id>/audio")
+@documented(
+    Operation(
+        summary="Get the recording as it was sent",
+        answers={
+            200: Answer(
+                "The whole recording.",
+                media={"*/*": {"type": "string", "format": "binary"}},
+                headers={"ETag": "Of the content.", "Accept-Ranges": "bytes"},
+            ),
+            206: Answer(
+                "A part of it.",
+                media={"*/*": {"type": "string", "format": "binary"}},
+                headers={"Content-Range": "Which part."},
+            ),
+            304: Answer("The copy at hand is still right."),
+        },
+        problems=(404, 416),
+        parameters=(_DOWNLOAD, _RANGE, _IF_RANGE, _MATCH),
+        tag="results",
+    )
+)
+def audio(job_id: str) -> AnyResponse:
+    """The recording, whole or a range of it."""
+    s = services()
+    job = find_job(s, job_id)
+    kind = media_type(job.source_format or "")
+    try:
+        answer = serve_file(s.store.files, job_id, SOURCE, media_type=kind, etag=job.source_sha256)
+    except FileNotFoundError as error:
+        raise Problem(404, "The recording is not kept any more; send it again.") from error
+    attach(answer, job.source_name, download=_download())
+    return answer
+
+
+@routes.get("/results/<job_id>")
+@documented(
+    Operation(
+        summary="Get the result in short",
+        description="For simple clients: 202 until the job is over, then 200; status says how it ended.",
+        answers={
+            200: Answer("The job is over.", schemas.Result),
+            202: Answer("Not yet; text and segments are empty.", schemas.Result),
+        },
+        problems=(404,),
+        tag="results",
+    )
+)
+def result(job_id: str) -> AnyResponse:
+    """Status, text, language and segments."""
+    s = services()
+    job = find_job(s, job_id)
+    found = _read(s, job) if job.status == "done" else None
+    answer = jsonify(
+        {
+            "status": job.status,
+            "text": found.text if found else "",
+            "language": found.language if found else job.language,
+            "segments": [segment.model_dump(mode="json") for segment in found.segments] if found else [],
+            "error": schemas.failure(job),
+        }
+    )
+    answer.status_code = 202 if job.status in ("queued", "running") else 200
+    return answer
+
+
+def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse:
+    s = services()
+    job = find_job(s, job_id)
+    if name not in FORMATS:
+        raise bad_option(f"There is no format {name[:20]!r}; choose one of {', '.join(FORMATS)}.")
+    made = FORMATS[name]
+    repeated = [key for key, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise bad_option(f"Give {repeated[0][:60]} once.")
+    asked = check_query(StyleOptions, request.args.to_dict(), also=also)
+    download = _download()
+    if job.status != "done":
+        raise _no_transcript(job)
+    body = _text(s, job, made, asked).encode()
+    charset = "" if made.media_type == "application/json" else "; charset=utf-8"
+    answer = Response(body, content_type=f"{made.media_type}{charset}")
+    answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
+    answer.headers["Cache-Control"] = "private, no-cache"
+    attach(answer, job.source_name, extension=made.extension, download=download)
+    return answer.make_conditional(request)
+
+
+def _text(s: Services, job: Job, made: Format, asked: StyleOptions) -> str:
+    """The export if it is there and looks as asked, else made on the spot."""
+    own = StyleOptions(**{k: v for k, v in job.options.items() if k in StyleOptions.model_fields})
+    look = own
+    if "subtitle_preset" in asked.model_fields_set:
+        look = asked
+    elif asked.model_fields_set:
+        given = {name: getattr(asked, name) for name in asked.model_fields_set}
+        look = StyleOptions(**{**own.model_dump(), **given})
+    if (look.style() == own.style() or not made.subtitle) and made.name in job.options.get("formats", ()):
+        try:
+            with s.store.files.open(job.id, export_name(made.name)) as stream:
+                return stream.read().decode()
+        except FileNotFoundError:
+            pass
+    return made.render(_read(s, job), look.style())
+
+
+def _read(s: Services, job: Job) -> Transcript:
+    try:
+        with s.store.files.open(job.id, TRANSCRIPT) as stream:
+            return Transcript.model_validate_json(stream.read())
+    except FileNotFoundError as error:
+        raise Problem(404, "The transcript is not kept any more; send the recording again.") from error
+
+
+def _no_transcript(job: Job) -> Problem:
+    if job.status == "failed":
+        reason = (job.error or {}).get("detail", "")
+        return Problem(409, f"The job failed, so there is no transcript: {reason}")
+    if job.status == "cancelled":
+        return Problem(409, "The job was cancelled, so there is no transcript; send the recording again.")
+    return Problem(409, f"The job is still {job.status}; ask again when it is done, or wait for it with ?wait=30.")
+
+
+def _download() -> bool:
+    text = (request.args.get("download") or "0").casefold()
+    if text not in {"0", "1", "false", "true"}:
+        raise bad_option("download must be 0 or 1.")
+    return text in {"1", "true"}

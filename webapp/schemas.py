@@ -1,0 +1,209 @@
+"""What answers look like: the types, from which the API document is made, and the functions that fill them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from flask import request
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from pipelines.documents import Segment
+from store import jobs, progress
+from store.models import Job
+from webapp.services import Services
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+STATUSES: tuple[Status, ...] = ("queued", "running", "done", "failed", "cancelled")
+Time = Annotated[str, Field(description="ISO 8601 in UTC.", json_schema_extra={"format": "date-time"})]
+Address = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="One sentence that says what to do.")]
+    code: Annotated[str, Field(description="Stable name of the error.")]
+
+
+class Source(TypedDict):
+    """The recording. Duration and format are known once it was read."""
+
+    name: str
+    bytes: int
+    duration: Annotated[float | None, Field(description="Seconds.")]
+    format: str | None
+    sha256: str
+
+
+class Warn(TypedDict):
+    """Something to know although the job goes well."""
+
+    code: str
+    detail: str
+
+
+class Failure(TypedDict):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    stage: str | None
+
+
+class Step(TypedDict):
+    """One stage of a job; its chunks are counted in done and total."""
+
+    stage: str
+    status: Literal["pending", "running", "done", "failed", "cancelled"]
+    done: int
+    total: Annotated[int | None, Field(description="Null until it is known.")]
+    attempts: int
+    seconds: float | None
+    progress: Annotated[float, Field(ge=0, le=1)]
+
+
+class Links(TypedDict):
+    """Where the job and its results are."""
+
+    self: Address
+    events: Address
+    transcript: Address
+    srt: Address
+    vtt: Address
+    txt: Address
+    audio: Address
+
+
+class JobView(TypedDict):
+    """A job."""
+
+    id: str
+    status: Status
+    progress: Annotated[float, Field(ge=0, le=1)]
+    eta_seconds: int | None
+    queue_position: Annotated[int | None, Field(description="From 1; null once it is not queued.")]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    source: Source
+    options: dict[str, Any]
+    metadata: dict[str, Any]
+    warnings: list[Warn]
+    error: Failure | None
+    steps: list[Step]
+    links: Links
+
+
+class JobPage(TypedDict):
+    """Jobs, newest first."""
+
+    jobs: list[JobView]
+    next_cursor: Annotated[str | None, Field(description="For the parameter cursor; null on the last page.")]
+
+
+class NewBatch(TypedDict):
+    """The jobs of one upload of several recordings."""
+
+    batch: str
+    jobs: list[JobView]
+
+
+class Batch(TypedDict):
+    """The jobs of a batch in the order of their recordings, and how many are in which status."""
+
+    batch: str
+    counts: dict[Status, int]
+    jobs: list[JobView]
+
+
+class Result(TypedDict):
+    """A transcript in short; empty until the job is done. ``error`` says why a job failed."""
+
+    status: Status
+    text: str
+    language: str | None
+    segments: list[Segment]
+    error: Failure | None
+
+
+def job_view(s: Services, job: Job) -> JobView:
+    """A job as clients see it."""
+    at = datetime.now(UTC)
+    fractions = s.store.events.fractions(job.id) if job.status == "running" else {}
+    stages = progress.by_stage(job.steps, fractions, at=at)
+    weights = {stage.name: stage.weight for stage in s.flow.stages.values()}
+    share = 1.0 if job.status == "done" else progress.overall(stages, weights)
+    return {
+        "id": job.id,
+        "status": job.status,  # type: ignore[typeddict-item]  # the record has no other
+        "progress": share,
+        "eta_seconds": progress.eta(share, job.started_at, at=at) if job.status == "running" else None,
+        "queue_position": jobs.queue_position(s.store.database, job),
+        "created_at": timestamp(job.created_at),
+        "started_at": timestamp(job.started_at) if job.started_at else None,
+        "finished_at": timestamp(job.finished_at) if job.finished_at else None,
+        "source": {
+            "name": job.source_name,
+            "bytes": job.source_bytes,
+            "duration": job.duration,
+            "format": job.source_format,
+            "sha256": job.source_sha256,
+        },
+        "options": {**job.options, "priority": job.priority},
+        "metadata": job.details,
+        "warnings": [{"code": w["code"], "detail": w["detail"]} for w in job.warnings],
+        "error": failure(job),
+        "steps": [_step(stage) for stage in stages],
+        "links": _links(s, job.id),
+    }
+
+
+def job_views(s: Services, found: Sequence[Job]) -> list[JobView]:
+    """Several jobs as clients see them."""
+    return [job_view(s, job) for job in found]
+
+
+def failure(job: Job) -> Failure | None:
+    """Why a job failed, if it did."""
+    if job.error is None:
+        return None
+    return {"code": job.error["code"], "detail": job.error["detail"], "stage": job.error.get("stage")}
+
+
+def timestamp(at: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def address(s: Services, path: str) -> str:
+    """The full address of a path of ours."""
+    return (s.settings.public_url or request.url_root).rstrip("/") + path
+
+
+def _step(stage: progress.StageProgress) -> Step:
+    return {
+        "stage": stage.stage,
+        "status": stage.status,  # type: ignore[typeddict-item]  # the record has no other
+        "done": stage.done,
+        "total": stage.total,
+        "attempts": stage.attempts,
+        "seconds": stage.seconds,
+        "progress": round(stage.fraction, 4),
+    }
+
+
+def _links(s: Services, job_id: str) -> Links:
+    here = address(s, f"/v1/jobs/{job_id}")
+    return {
+        "self": here,
+        "events": f"{here}/events",
+        "transcript": f"{here}/transcript",
+        "srt": f"{here}/transcript.srt",
+        "vtt": f"{here}/transcript.vtt",
+        "txt": f"{here}/transcript.txt",
+        "audio": f"{here}/audio",
+    }

@@ -1,0 +1,214 @@
+"""Forms with recordings, streamed to storage while they arrive: no second copy, memory flat, nothing left behind."""
+
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.wsgi import get_input_stream
+
+from store import jobs
+from store.files import Storage, Upload
+from webapp.errors import Problem, bad_option
+
+FILE = "file"
+SOURCE = "source"
+MAX_PARTS = 1000
+MAX_FIELD_BYTES = 256 * 1024
+"""All fields of a form together, without the files."""
+MAX_NAME = 255
+_BLOCK = 1 << 18
+_BUFFER = 1 << 20
+"""Bound of what the decoder may hold while it looks for the end of a part's headers."""
+_SILENCE_SECONDS = 60.0
+"""A client that sends nothing for this long has gone."""
+_JOINERS = "\u200c\u200d"  # invisible, but part of the spelling in some scripts
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file that has arrived and is kept under its job's id."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass
+class Form:
+    """What a request brought."""
+
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    files: list[Recording] = field(default_factory=list)
+
+
+@contextmanager
+def received(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[Form]:
+    """The form of a request, its files in storage. If the block fails, they are deleted again.
+
+    Args:
+        request: A ``multipart/form-data`` request whose body nobody has touched.
+        storage: Where its files go.
+        max_bytes: Bound of all its files together.
+
+    Raises:
+        Problem: 400 not a form, or it broke off; 408 the client fell silent; 413 too large.
+    """
+    form = Form()
+    reader = _FormReader(form, storage, max_bytes)
+    try:
+        reader.read(request)
+        yield form
+    except BaseException:
+        reader.forget()
+        raise
+
+
+def display_name(name: str) -> str:
+    """A client's file name as something to show: one line, no path, nothing that hides or turns text. Never a path."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    kept = "".join(c for c in last if c in _JOINERS or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"})
+    kept = " ".join(kept.split())
+    if kept in {"", ".", "..", "-"}:
+        return "recording"
+    if len(kept) > MAX_NAME:
+        suffix = PurePosixPath(kept).suffix[:16]
+        kept = kept[: MAX_NAME - len(suffix)] + suffix
+    return kept
+
+
+class _FormReader:
+    """Takes the parts of a form apart as they arrive."""
+
+    def __init__(self, form: Form, storage: Storage, max_bytes: int) -> None:
+        self._form = form
+        self._storage = storage
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._field_bytes = 0
+        self._field: tuple[str, list[bytes]] | None = None
+        self._file: tuple[str, str, Upload] | None = None
+        """Id, the client's name and the stream of the file that is arriving."""
+
+    def read(self, request: Request) -> None:
+        """Read the body to its end."""
+        decoder = MultipartDecoder(_boundary(request), _BUFFER, max_parts=MAX_PARTS)
+        try:
+            for block in _blocks(request, limit=self._max_bytes + _BUFFER):
+                decoder.receive_data(block)
+                while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+                    self._take(event)
+        except RequestEntityTooLarge as error:
+            raise self._too_large() from error
+        except (ValueError, UnicodeError) as error:
+            detail = "The form broke off or is not valid multipart/form-data; send it again, names in UTF-8."
+            raise bad_option(detail) from error
+
+    def forget(self) -> None:
+        """Delete everything that has arrived."""
+        if self._file is not None:
+            job_id, _, upload = self._file
+            upload.drop()
+            self._storage.delete(job_id)
+        for recording in self._form.files:
+            self._storage.delete(recording.id)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, File):
+            self._begin_file(event)
+        elif isinstance(event, Field):
+            self._field = (_name(event), [])
+        elif isinstance(event, Data):
+            self._write(event.data)
+            if not event.more_data:
+                self._end_part()
+
+    def _begin_file(self, event: File) -> None:
+        if _name(event) != FILE:
+            raise bad_option(f"A file came in the field {_shown(_name(event))}; send recordings in the field 'file'.")
+        job_id = jobs.new_id()
+        self._file = (job_id, event.filename, self._storage.create(job_id, SOURCE))
+
+    def _write(self, data: bytes) -> None:
+        if self._file is not None:
+            self._bytes += len(data)
+            if self._bytes > self._max_bytes:
+                raise self._too_large()
+            self._file[2].write(data)
+        elif self._field is not None:
+            self._field_bytes += len(data)
+            if self._field_bytes > MAX_FIELD_BYTES:
+                raise Problem(
+                    413, f"The fields of the form are longer than {MAX_FIELD_BYTES} bytes; send less in them."
+                )
+            self._field[1].append(data)
+
+    def _end_part(self) -> None:
+        if self._file is not None:
+            job_id, name, upload = self._file
+            if name or upload.size:
+                upload.keep()
+                self._form.files.append(Recording(job_id, display_name(name), upload.size, upload.sha256))
+            else:  # what a browser sends for a file field that nobody filled
+                upload.drop()
+                self._storage.delete(job_id)
+            self._file = None
+        elif self._field is not None:
+            name, parts = self._field
+            self._form.fields.setdefault(name, []).append(b"".join(parts).decode())
+            self._field = None
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"An upload may have at most {self._max_bytes >> 20} MB here; send less at once.")
+
+
+def _boundary(request: Request) -> bytes:
+    boundary = request.mimetype_params.get("boundary", "")
+    if request.mimetype != "multipart/form-data" or not boundary or not boundary.isascii():
+        raise bad_option("Send multipart/form-data with the recording in the field 'file'.")
+    return boundary.encode()
+
+
+def _name(event: Field | File) -> str:
+    name: Any = event.name
+    if not isinstance(name, str):
+        raise bad_option("A part of the form has no name; name every field.")
+    return name
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")
+
+
+def _blocks(request: Request, *, limit: int) -> Iterator[bytes | None]:
+    """The body in blocks, then None; a body longer than ``limit`` is not even begun if it says so itself."""
+    stream = get_input_stream(request.environ, max_content_length=limit)
+    socket = request.environ.get("gunicorn.socket")
+    if socket is not None:
+        socket.settimeout(_SILENCE_SECONDS)
+    try:
+        while block := _read(stream):
+            yield block
+        yield None
+    finally:
+        if socket is not None:
+            socket.settimeout(None)
+
+
+def _read(stream: Any) -> bytes:
+    try:
+        return bytes(stream.read(_BLOCK))
+    except RequestEntityTooLarge:
+        raise
+    except TimeoutError as error:
+        raise Problem(408, "The upload stood still for too long; send it again.") from error
+    except HTTPException as error:
+        raise bad_option("The upload broke off; send it again.") from error
+    except Exception as error:  # the server's own classes for a body cut short or wrongly framed
+        raise bad_option("The upload broke off; send it again.") from error
