@@ -137,19 +137,23 @@ def long_silence(path: Path, seconds: float) -> Path:
 
 def bomb(path: Path, seconds: float) -> Path:
     """Hours of silence in some kilobytes."""
-    ffmpeg("-f", "lavfi", "-i", f"anullsrc=r=8000:cl=mono:d={seconds}", "-c:a", "flac", "-frame_size", "65535", path)
+    ffmpeg("-f", "lavfi", "-i", f"anullsrc=r=8000:cl=mono:d={seconds}", "-c:a", "flac", path)
     return path
 
 
-def unlike_media(folder: Path, url: str = "http://127.0.0.1:9/live.mp3") -> dict[str, Path]:
-    """Files that are no media, most of which name a file of the server or another host; by what they are."""
+def unlike_media(
+    folder: Path, *, file: str | Path = HOST_FILE, url: str = "http://127.0.0.1:9/live.mp3"
+) -> dict[str, Path]:
+    """Files that are no media, most of which name `file` or `url` for ffmpeg to open; by what they are."""
     hls = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
     real = SAMPLES / "p001.mp3"
     texts = {
-        "hls_file": hls.format(f"file://{HOST_FILE}"),
+        "hls_file": hls.format(file),
+        "hls_protocol": hls.format(f"file://{file}"),
+        "hls_subfile": hls.format(f"subfile,,start,0,end,9,,:{file}"),
         "hls_media": hls.format(real),
         "hls_url": hls.format(url),
-        "concat_file": f"ffconcat version 1.0\nfile {HOST_FILE}\n",
+        "concat_file": f"ffconcat version 1.0\nfile {file}\n",
         "concat_media": f"ffconcat version 1.0\nfile '{real}'\n",
         "concat_url": f"ffconcat version 1.0\nfile {url}\n",
         "dash": (
@@ -168,7 +172,7 @@ def unlike_media(folder: Path, url: str = "http://127.0.0.1:9/live.mp3") -> dict
         "text": "The quick brown fox jumps over the lazy dog.\n" * 500,
         "srt": "1\n00:00:01,000 --> 00:00:02,000\nhello\n",
         "vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n",
-        "svg": f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file://{HOST_FILE}"/></svg>',
+        "svg": f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file://{file}"/></svg>',
         "html": "<!doctype html><title>404 Not Found</title><p>Not found.",
         "json": '{"error": "not found"}',
         "one_byte": "x",

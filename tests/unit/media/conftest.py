@@ -10,6 +10,7 @@ from pipelines.documents import SAMPLE_RATE, Media
 from pipelines.media import normalise
 from pipelines.stage import Limits
 
+LIMITS = Limits()
 Convert = Callable[..., tuple[Media, np.ndarray]]
 
 
@@ -17,7 +18,7 @@ Convert = Callable[..., tuple[Media, np.ndarray]]
 def convert(tmp_path: Path) -> Convert:
     """Normalise a file under the server's own name for it; the document and the samples in [-1, 1]."""
 
-    def convert(path: Path, *, limits: Limits = Limits(), progress=quiet) -> tuple[Media, np.ndarray]:
+    def convert(path: Path, *, limits: Limits = LIMITS, progress=quiet) -> tuple[Media, np.ndarray]:
         source = media_samples.under_our_name(path, tmp_path / "job")
         target = tmp_path / "job" / "audio.wav"
         try:

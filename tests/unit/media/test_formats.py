@@ -40,7 +40,17 @@ def test_the_samples_cover_every_container():
 
 @pytest.mark.parametrize(
     "codec",
-    ["pcm_u8", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_alaw", "adpcm_ima_wav", "adpcm_ms"],
+    [
+        "pcm_u8",
+        "pcm_s24le",
+        "pcm_s32le",
+        "pcm_f32le",
+        "pcm_f64le",
+        "pcm_mulaw",
+        "pcm_alaw",
+        "adpcm_ima_wav",
+        "adpcm_ms",
+    ],
 )
 def test_every_kind_of_wav(convert, tmp_path, codec):
     path = tmp_path / "x.wav"
@@ -85,7 +95,7 @@ def test_every_sample_rate(convert, tmp_path, rate):
 def test_other_containers(convert, tmp_path, name, arguments, expected):
     media, samples = convert(media_samples.tone(tmp_path / name, *arguments))
     assert (media.format, media.codec) == expected
-    assert media.duration == pytest.approx(2.0, abs=0.06)
+    assert media.duration == pytest.approx(2.0, abs=0.1)  # whole frames: 46 ms each in WMA
     assert pitch(samples) == pytest.approx(440, abs=1)
     assert media.warnings == []
 
