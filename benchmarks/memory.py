@@ -60,14 +60,11 @@ def recording(stack: Stack, folder: Path, hours: float) -> None:
     minutes = (time.perf_counter() - started) / 60
     chunks = next(s["total"] for s in done["steps"] if s["stage"] == "transcribe")
     duration = done["source"]["duration"] / 3600
-    print(
-        f"{duration:.2f} h in {chunks} chunks, done in {minutes:.1f} min; one chunk is {600 * 16_000 * 4 / 2**20:.0f} MB"
-    )
+    one_chunk = 600 * 16_000 * 4 / 2**20
+    print(f"{duration:.2f} h in {chunks} chunks, done in {minutes:.1f} min; one chunk is {one_chunk:.0f} MB")
     for name, pids in workers.items():
         peak = max(peak_mb(pid) for pid in pids)
-        print(
-            f"  {name}: {first[name]:.0f} MB after 10 minutes, {peak:.0f} MB after {duration:.1f} h: {peak - first[name]:+.0f}"
-        )
+        print(f"  {name}: peak {first[name]:.0f} MB after 10 minutes, {peak:.0f} MB now: {peak - first[name]:+.0f} MB")
 
 
 def main() -> None:
