@@ -23,7 +23,7 @@ _SHORT = 60.0
 """For each second that a cue falls short of the least time."""
 _FAST = 2.0
 """For each column that nobody has the time to read."""
-_NARROW, _NARROW_COLUMNS = 1.0, 18
+_NARROW, _NARROW_COLUMNS = 1.5, 18
 """For each column that a cue has fewer than these: no lone word left over."""
 _WAIT, _WAIT_SECONDS = 30.0, 0.6
 """For each second of a pause inside a cue, above these: text stands there long before it is said."""
@@ -122,12 +122,7 @@ def _divide(
 ) -> list[tuple[int, int]]:
     """The cheapest division of a block into cues: their first and last words.
 
-    Args:
-        block: Words of one speaker without a long silence.
-        layout: Of the block.
-        prices: Of a cut after each word.
-        style: What cues must keep.
-        following: When the next block begins, or the recording ends.
+    ``following`` is when the next block begins or the recording ends.
     """
     starts = [unit.start for unit in block]
     # When the next cue may begin, if this word is the last of one.

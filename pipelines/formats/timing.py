@@ -51,12 +51,12 @@ def _ms(seconds: float) -> int:
 
 
 def _need(width: int, style: Style) -> int:
-    return _ms(min(max(style.min_cue_seconds, width / style.max_cps), style.max_cue_seconds))
+    return max(_FLASH_MS, _ms(min(max(style.min_cue_seconds, width / style.max_cps), style.max_cue_seconds)))
 
 
 def _spread(starts: list[int], last: int, gap: int) -> list[int]:
     """Starts in order, far enough apart that each cue has some time."""
-    step = max(1, min(_FLASH_MS + gap, last // max(1, len(starts))))
+    step = max(1, min(_FLASH_MS + min(gap, _FLASH_MS // 2), last // max(1, len(starts))))
     spread = starts[:]
     for n in range(1, len(spread)):
         spread[n] = max(spread[n], spread[n - 1] + step)

@@ -85,6 +85,13 @@ def test_lines_are_balanced_rather_than_filled() -> None:
     assert abs(len(cue[0]) - len(cue[1])) <= 11
 
 
+def test_no_lone_word_is_left_for_a_cue_of_its_own() -> None:
+    assert lines("Elephants walked through the town, Peter.", style=Style(max_line_width=34, max_lines=1)) == [
+        ("Elephants walked",),
+        ("through the town, Peter.",),
+    ]
+
+
 def test_a_new_cue_begins_with_the_sentence() -> None:
     assert lines(
         "My father took me to the harbour to watch the ships come in. We stood there for hours in the cold wind."
