@@ -26,8 +26,10 @@ _log = logging.getLogger(__name__)
 RETRY_TEMPERATURES = (0.2, 0.4, 0.6)
 """Tried in turn on a window whose text is improbable or goes in circles; hotter than that it only invents."""
 
-_GRID = SAMPLE_RATE // 100
-"""faster-whisper counts window starts in hundredths of a second: windows are laid out on that grid."""
+_FRAMES = 100
+"""faster-whisper counts window starts in frames of so many a second, rounding down."""
+_GRID = 2 * SAMPLE_RATE // _FRAMES
+"""Windows begin two frames apart at least, so that a start rounded down is still no other window's."""
 _NOTHING_SURE = -10.0
 """What a log-probability that is no number becomes; JSON cannot hold it."""
 
@@ -132,8 +134,10 @@ class Decoder:
         segments, _ = pipeline.transcribe(
             audio, clip_timestamps=clips, batch_size=len(samples), temperature=0.0, vad_filter=False, **options
         )
-        found = {int(segment.seek): segment for segment in segments}
-        outputs = [_output(found.get(start // _GRID), start / SAMPLE_RATE) for start in starts[:-1]]
+        by_window = [list(parts) for _, parts in itertools.groupby(segments, key=lambda segment: segment.seek)]
+        if len(by_window) != len(samples):
+            raise RuntimeError(f"{len(samples)} windows gave text for {len(by_window)}")
+        outputs = [_output(parts, parts[0].seek / _FRAMES) for parts in by_window]
         ends = [start / SAMPLE_RATE + o.words[-1].end for start, o in zip(starts, outputs, strict=False) if o.words]
         length = starts[-1] / SAMPLE_RATE
         return outputs, length - ends[-1] if ends else tail + length
@@ -150,7 +154,7 @@ class Decoder:
             **options,
         )
         # The first segment is the window; asked for more, the library would decode what is left after the last word.
-        return _output(next(iter(segments), None), 0.0)
+        return _output(list(itertools.islice(segments, 1)), 0.0)
 
     def _retried(self, samples: Audio, output: Output, options: dict[str, Any]) -> Output:
         """The better of what was heard and what is heard less greedily."""
@@ -174,23 +178,24 @@ def _cut(audio: Audio, window: Window) -> Audio:
     return np.concatenate([audio[piece.start : piece.start + piece.length] for piece in window.pieces])
 
 
-def _output(segment: Any, offset: float) -> Output:
-    """A library's segment as ours: plain floats, times from ``offset``."""
-    if segment is None:
+def _output(segments: Sequence[Any], offset: float) -> Output:
+    """What a library found in a window as ours: plain floats, times from ``offset``."""
+    if not segments:
         return Output()
     words = [
         Word(
-            start=_number(w.start) - offset,
-            end=_number(w.end) - offset,
-            word=w.word,
-            probability=_number(w.probability),
+            start=_number(word.start) - offset,
+            end=_number(word.end) - offset,
+            word=word.word,
+            probability=_number(word.probability),
         )
-        for w in segment.words or ()
+        for segment in segments
+        for word in segment.words or ()
     ]
-    logprob = float(segment.avg_logprob)
+    logprob = float(segments[0].avg_logprob)  # of the whole window
     return Output(
         avg_logprob=logprob if math.isfinite(logprob) else _NOTHING_SURE,
-        no_speech_prob=_number(segment.no_speech_prob),
+        no_speech_prob=_number(segments[0].no_speech_prob),
         words=words,
     )
 

@@ -14,6 +14,7 @@ from pipelines.documents import SAMPLE_RATE, Segment, Span
 from pipelines.engines import EngineSettings, Request, decoding, gates, loader
 from pipelines.engines.faster_whisper import FasterWhisper
 from pipelines.engines.resolve import Resolved, demo_folder
+from pipelines.engines.windows import Piece, Window
 from pipelines.errors import EngineError, OptionsError, TransientError
 
 SETTINGS = EngineSettings(device="cpu", cpu_threads=1)
@@ -147,6 +148,20 @@ def test_what_is_dropped_is_counted(demo):
     model = FasterWhisper(demo._model, FOUND, SETTINGS)
     list(model.transcribe(np.zeros(SAMPLE_RATE, np.float32), [Span(start=0, end=1)], ENGLISH))
     assert model.dropped == Counter(silence=1)
+
+
+def test_each_window_gets_its_own_text_wherever_it_begins(demo):
+    # 0.58, 1.14 and 1.16 seconds are a frame less when a float is rounded down; one window is a single sample.
+    sounds = [recordings.white_noise(seconds, seed=n).audio for n, seconds in enumerate((0.58, 0.56, 0.02, 0.004, 1.1))]
+    starts = [sum(len(sound) for sound in sounds[:n]) for n in range(len(sounds))]
+    windows = [Window((Piece(0, start, len(sound)),)) for start, sound in zip(starts, sounds, strict=True)]
+    options = demo._options(ENGLISH)
+    together = list(decoding.Decoder(demo._model, ("a",), 8).decode(np.concatenate(sounds), windows, options))
+    apart = list(decoding.Decoder(demo._model, ("b",), 1).decode(np.concatenate(sounds), windows, options))
+    assert [window for window, _ in together] == windows
+    assert all(output.words for _, output in together), "the demo model writes a word on anything; gates come later"
+    assert [output.text for _, output in together] == [output.text for _, output in apart]
+    assert all(0 <= w.start <= w.end < window.seconds + 1 for window, output in together for w in output.words)
 
 
 def test_out_of_memory_makes_batches_smaller_and_loses_nothing(demo, talk, spans, segments):
