@@ -6,8 +6,10 @@ The probabilities come one for every window of ``WINDOW_SECONDS``. Every time re
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pipelines.documents import Chunk, ChunkPlan, Span
@@ -37,8 +39,8 @@ _SHORTEST_PAUSE = 0.096
 """Shorter dips happen inside words, before a plosive."""
 _LONG_PAUSE = 5.0
 """As good as any longer one: an overlap of usual length has no word in it."""
-_LOCAL = 5
-"""Windows over which the probability is averaged where there is no pause."""
+_LOCAL = 3
+"""Windows on both sides over which the probability is averaged where there is no pause."""
 
 _LONG_SILENCE = 30.0
 """Silence longer than this before the first or after the last word belongs to no chunk."""
@@ -63,15 +65,10 @@ class Pauses:
     def __init__(self, probabilities: Probabilities) -> None:
         import numpy as np
 
-        known = np.asarray(probabilities, dtype=np.float32)
-        self._windows = len(known)
-        self._starts, self._ends = _runs(known < _SILENCE)
+        self._known = np.asarray(probabilities, dtype=np.float32)
+        self._starts, self._ends = _runs(self._known < _SILENCE)
         long_enough = (self._ends - self._starts) * WINDOW_SECONDS > _SHORTEST_PAUSE - 1e-6
         self._starts, self._ends = self._starts[long_enough], self._ends[long_enough]
-        sums = np.concatenate([[0.0], np.cumsum(known, dtype=np.float64)])
-        around = np.arange(self._windows + 1)  # boundaries between windows, not windows
-        low, high = np.maximum(around - _LOCAL // 2 - 1, 0), np.minimum(around + _LOCAL // 2 + 1, self._windows)
-        self._local = (sums[high] - sums[low]) / np.maximum(high - low, 1)
 
     def best(self, low: float, high: float, target: float) -> Cut:
         """The longest pause in [low, high] that is not too far from ``target``, else the quietest moment there."""
@@ -89,10 +86,18 @@ class Pauses:
             best = int(np.argmax(score))
             if score[best] > 0:
                 return Cut(at=_tidy(places[best]), pause=float(2 * inside[best]))
-        begin = min(max(math.ceil(low / WINDOW_SECONDS), 0), self._windows)
-        end = max(begin, min(math.floor(high / WINDOW_SECONDS), self._windows))
+        return self._quietest(low, high, target, reach)
+
+    def _quietest(self, low: float, high: float, target: float, reach: float) -> Cut:
+        """The boundary between two windows around which the probability is lowest on average."""
+        import numpy as np
+
+        begin = min(max(math.ceil(low / WINDOW_SECONDS), 0), len(self._known))
+        end = max(begin, min(math.floor(high / WINDOW_SECONDS), len(self._known)))
+        around = [self._known[max(0, at - _LOCAL) : at + _LOCAL] for at in range(begin, end + 1)]
+        local = np.array([part.mean() if len(part) else 0.0 for part in around])
         places = np.arange(begin, end + 1) * WINDOW_SECONDS
-        score = self._local[begin : end + 1] + 0.1 * np.abs(places - target) / reach
+        score = local + 0.1 * np.abs(places - target) / reach
         return Cut(at=_tidy(min(max(places[int(np.argmin(score))], low), high)), pause=0.0)
 
 
@@ -124,18 +129,11 @@ def speech_spans(
 
     known = np.asarray(probabilities, dtype=np.float32)
     length = len(known) * WINDOW_SECONDS if duration is None else duration
-    starts, ends = _runs(_speaking(known, threshold, silence_threshold))
-    if not len(starts):
-        return []
-    # A silence is as long as it is really quiet; the rise towards the next word is not part of it.
-    quiet = np.maximum.accumulate(np.where(known < silence_threshold, np.arange(len(known)), -1))
-    apart = (quiet[starts[1:] - 1] - ends[:-1]) * WINDOW_SECONDS > shortest_silence - 1e-6
-    begins = starts[np.concatenate([[True], apart])] * WINDOW_SECONDS
-    stops = ends[np.concatenate([apart, [True]])] * WINDOW_SECONDS
     fits = longest - 2 * padding - WINDOW_SECONDS
     pauses: Pauses | None = None
     pieces: list[tuple[float, float]] = []
-    for begin, stop in zip(begins.tolist(), np.minimum(stops, length).tolist(), strict=True):
+    for begin, stop in _stretches(known, threshold, silence_threshold, shortest_silence):
+        stop = min(stop, length)
         if stop - begin > fits and pauses is None:
             pauses = Pauses(known)
         pieces += [(begin, stop)] if pauses is None else _split(pauses, begin, stop, fits)
@@ -187,20 +185,31 @@ def plan_chunks(
     return ChunkPlan(duration=duration, speech_seconds=round(speech, 3), chunks=chunks, seams=seams)
 
 
-def _speaking(known: NDArray[np.float32], threshold: float, silence_threshold: float) -> NDArray[np.bool_]:
-    """Which windows are speech: on at the threshold, off below the lower one, as before in between."""
+def _stretches(
+    known: NDArray[np.float32], threshold: float, silence_threshold: float, shortest_silence: float
+) -> list[tuple[float, float]]:
+    """From where to where it is speech: on at the threshold, off below the lower one, as before in between."""
     import numpy as np
 
-    decided = (known >= threshold) | (known < silence_threshold)
-    last = np.maximum.accumulate(np.where(decided, np.arange(len(known)), -1))
-    return np.asarray((last >= 0) & (known[last] >= threshold))
+    # Half as big as by default, which counts when a recording has a million windows.
+    numbers, none = np.arange(len(known), dtype=np.int32), np.int32(-1)
+    silent = known < silence_threshold
+    last = np.maximum.accumulate(np.where(silent | (known >= threshold), numbers, none))
+    starts, ends = _runs((last >= 0) & (known[last] >= threshold))
+    if not len(starts):
+        return []
+    # A silence is as long as it is really quiet; the rise towards the next word is not part of it.
+    quiet = np.maximum.accumulate(np.where(silent, numbers, none))
+    apart = (quiet[starts[1:] - 1] - ends[:-1]) * WINDOW_SECONDS > shortest_silence - 1e-6
+    begins, stops = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    return list(zip((begins * WINDOW_SECONDS).tolist(), (stops * WINDOW_SECONDS).tolist(), strict=True))
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and one-past-last index of each run of True."""
     import numpy as np
 
-    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    edges = np.diff(np.pad(mask, 1).view(np.int8))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
@@ -217,8 +226,8 @@ def _split(pauses: Pauses, start: float, end: float, longest: float) -> list[tup
 
 def _pad(pieces: Sequence[tuple[float, float]], padding: float, length: float) -> list[Span]:
     spans = []
-    start = max(0.0, pieces[0][0] - padding)
-    for (_, stop), following in zip(pieces, [*pieces[1:], None], strict=True):
+    start = max(0.0, pieces[0][0] - padding) if pieces else 0.0
+    for (_, stop), following in zip(pieces, [*pieces[1:], None], strict=False):
         if following is None:
             end = following_start = min(length, stop + padding)
         elif following[0] - stop < 2 * padding:
@@ -273,11 +282,7 @@ def _overlapping(
 
 def _within(spans: Sequence[Span], start: float, end: float) -> Sequence[Span]:
     """Those that may touch [start, end]."""
-    from bisect import bisect_left, bisect_right
-
-    def begins(span: Span) -> float:
-        return span.start
-
+    begins = attrgetter("start")
     return spans[max(0, bisect_right(spans, start, key=begins) - 1) : bisect_left(spans, end, key=begins)]
 
 

@@ -38,16 +38,17 @@ def speech_probabilities(wav: WavReader, progress: Progress | None = None) -> ND
     session = get_vad_model().session
     hidden, cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
     before = np.zeros(_CONTEXT, np.float32)
-    found = [np.zeros(0, np.float32)]
+    # Room for all of it at once: small results kept between large buffers would keep those from being given back.
+    found = np.zeros(-(-wav.frames // WINDOW), np.float32)
     done = 0
     for block in wav.blocks(_BLOCK_SECONDS):
         windows = np.pad(block, (0, -len(block) % WINDOW)).reshape(-1, WINDOW)
         context = np.concatenate([before[None], windows[:-1, -_CONTEXT:]])
         heard = np.concatenate([context, windows], axis=1)
         speech, hidden, cell = session.run(None, {"input": heard, "h": hidden, "c": cell})
-        found.append(speech.reshape(-1).astype(np.float32, copy=False))
+        found[done // WINDOW :][: len(windows)] = speech.reshape(-1)
         before = windows[-1, -_CONTEXT:]
         done += len(block)
         if progress is not None:
             progress(done / SAMPLE_RATE, wav.duration)
-    return np.concatenate(found)
+    return found
