@@ -1,0 +1,51 @@
+# Longhand in one word each; `make help` lists them. Nothing but make and Python 3.11 or 3.12 is needed.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that runs and that the pinned packages have wheels for; `make run PYTHON=…` overrides.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && { echo "$$p"; break; }; done)
+# An environment that is already there keeps its Python.
+KEPT := $(shell .venv/bin/python -c 'import sys; sys.version_info[:2] in ((3, 11), (3, 12)) and print(sys._base_executable)' 2>/dev/null)
+INTERPRETER := $(if $(filter command line environment,$(origin PYTHON)),$(PYTHON),$(or $(KEPT),$(PYTHON)))
+
+FILE ?= models/demo/sample.flac
+ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
+BIN := .venv/bin
+
+.PHONY: help run setup test check constraints demo-model clean python
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## Start everything and transcribe a recording: FILE=talk.mp3, ONCE=1 stops after it, UP="--port 9000"
+	@exec $(BIN)/longhand up --send "$(FILE)" $(if $(filter-out 0,$(ONCE)),--once) $(UP)
+
+setup: python ## Make .venv with what Longhand needs to run
+	@$(ENVIRONMENT) run
+
+test: python ## Run every test: TESTS="tests/unit -k words"
+	@$(ENVIRONMENT) dev
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: python ## Style, types and the import rule
+	@$(ENVIRONMENT) dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+constraints: python ## Choose the newest versions that fit together anew (takes both Pythons)
+	@$(ENVIRONMENT) constraints
+
+demo-model: python ## Train the bundled demo model anew (hours; goes on where it stopped)
+	@$(ENVIRONMENT) dev
+	@$(BIN)/python models/training/make_demo_model.py $(STEPS)
+
+clean: ## Remove what was built; recordings and transcripts in data/ stay
+	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@[ -n "$(INTERPRETER)" ] || { echo "Longhand needs Python 3.11 or 3.12: install one, or name it: make run PYTHON=/path/to/python3.12" >&2; exit 1; }

@@ -1,0 +1,5 @@
+"""`python -m cli` is `longhand`."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,19 @@
+"""`longhand`: the entry point of the command line."""
+
+import click
+
+from cli.doctor import doctor
+from cli.jobs import jobs
+from cli.models import models
+from cli.transcribe import transcribe
+from cli.up import up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="longhand", prog_name="longhand")
+def main() -> None:
+    """Turn recordings into transcripts and subtitles on your own machines."""
+
+
+for command in (up, transcribe, jobs, models, doctor):
+    main.add_command(command)

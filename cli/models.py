@@ -1,0 +1,123 @@
+"""`longhand models`: which models there are, and getting one onto this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli import preflight
+from cli.client import ApiError, Client, Exit
+from cli.configuration import explain
+from cli.connection import talks_to_api
+from cli.screen import download, plain
+from config.settings import Settings
+from pipelines.engines import resolve
+from pipelines.errors import LonghandError
+
+
+@click.group()
+def models() -> None:
+    """List models and download them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one model."""
+
+    name: str
+    use: str
+    here: str
+    loaded: bool
+
+
+@models.command("list")
+@talks_to_api
+def list_(client: Client) -> None:
+    """The models that requests may use, and every size there is."""
+    settings = _settings()
+    console = Console(highlight=False)
+    try:
+        _, health = client.health()
+        loaded: list[str] | None = list(health.get("model", {}).get("loaded_models", []))
+    except ApiError as error:
+        loaded = None
+        plain(console, f"What is loaded cannot be told: {error.detail}\n")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("model", "use", "on this machine", "loaded"):
+        table.add_column(name, no_wrap=True)
+    for row in rows(settings, loaded or []):
+        cells = (row.name, row.use, row.here, "?" if loaded is None else "yes" if row.loaded else "")
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    if resolve.DEMO in (loaded or settings.whisper_models):
+        plain(console, "\nThe demo model knows a few hundred words of synthetic speech and recognises nothing else.")
+
+
+def rows(settings: Settings, loaded: list[str]) -> list[Row]:
+    """What is known of every model: those with a use here first, then the sizes."""
+    cache = _cache(settings)
+    found = []
+    for name in dict.fromkeys([*settings.model_names, resolve.DEMO, *resolve.SIZES]):
+        target = settings.whisper_aliases.get(name, name)
+        found.append(Row(name, _use(settings, name, target), _here(target, cache), bool({name, target} & set(loaded))))
+    return found
+
+
+def _use(settings: Settings, name: str, target: str) -> str:
+    if settings.model_for(None) == target and name in (settings.whisper_models[0], target):
+        return "default"
+    if name in settings.whisper_models:
+        return "loaded at start"
+    if name in settings.whisper_aliases:
+        return f"another name of {target}"
+    return "on demand" if settings.model_for(name) else "not allowed"
+
+
+def _here(target: str, cache: Path | None) -> str:
+    try:
+        found = resolve.resolve(target)
+        if found.kind == "demo":
+            return "yes, comes with Longhand"
+        return "yes" if resolve.cached(target, cache) else "no"
+    except LonghandError as error:
+        return error.detail
+
+
+@models.command()
+@click.argument("names", metavar="MODEL…", nargs=-1, required=True)
+def pull(names: tuple[str, ...]) -> None:
+    """Download models, so that they can be used without the network.
+
+    Those on the server's machine; run it there.
+    """
+    settings = _settings()
+    console = Console(stderr=True, highlight=False)
+    code = Exit.FINE
+    for name in names:
+        try:
+            with download(console, name) as told:
+                resolve.pull(settings.whisper_aliases.get(name, name), told, cache=_cache(settings))
+            click.echo(f"{name}: on this machine")
+        except LonghandError as error:
+            click.echo(f"{name}: {error.detail}", err=True)
+            code = Exit.FAILED
+    raise SystemExit(code)
+
+
+def _cache(settings: Settings) -> Path | None:
+    """Where `longhand up` keeps models."""
+    import os
+
+    return settings.model_cache or preflight.writable_cache(os.environ, settings.data_dir)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise click.ClickException(explain(error)) from error
