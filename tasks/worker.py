@@ -72,6 +72,7 @@ class Worker:
         settings = EngineSettings(
             device=s.whisper_device,
             compute_type=s.whisper_compute_type,
+            beam_size=s.whisper_beam_size,
             batch_size=s.whisper_batch_size,
             cpu_threads=s.whisper_cpu_threads,
             keep_models=s.whisper_keep_models,
