@@ -31,7 +31,7 @@ def _text(transcribe: Transcribe, heard: Recording, **options: Any) -> str:
 
 
 def _rounded(value: float) -> float:
-    return round(value, 4)
+    return round(float(value), 4)
 
 
 def _singles(model: WhisperModel, recordings: list[Recording], language: str) -> Figures:
