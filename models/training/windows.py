@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 FULL = 3000  # frames of 10 ms in Whisper's window
 _FLOOR = 1e-10
 _UNLIMITED = 99
+_NOISES = 24
+_SILENT = 0.06  # share of windows in which nothing is said
 # How speech is spread over a window: close together, close together and then padding, a few sentences, or far apart.
 KINDS = {"dense": 0.55, "chunk": 0.33, "few": 0.07, "sparse": 0.05}
 
@@ -46,7 +49,6 @@ class Source:
         self.by_kind: dict[str, list[Phrase]] = {}
         for phrase in phrases:
             self.by_kind.setdefault(phrase.kind, []).append(phrase)
-        self.noises = [_noise(number) for number in range(24)]
 
     def draw(self, rng: random.Random, language: str) -> Phrase:
         """A phrase of the language; English is now and then words in no order."""
@@ -56,6 +58,7 @@ class Source:
         return rng.choice(self.by_kind[kind])
 
 
+@cache
 def _noise(number: int) -> Power:
     """A little over 30 s of noise as mel power: white, pinkish, brown, a band, a hum, or swelling."""
     rng = np.random.default_rng(number)
@@ -86,8 +89,9 @@ def arrange(rng: random.Random, source: Source, frames: int, *, floating: bool) 
     """
     language = rng.choices(["en", "es", "de"], [0.88, 0.06, 0.06])[0]
     shift = rng.randint(0, (FULL - frames) // 2) if floating and rng.random() < 0.6 else 0
-    if rng.random() < 0.04:
-        content = rng.randint(50, frames - 1) if rng.random() < 0.5 else frames
+    if rng.random() < _SILENT:
+        # Voice activity detection takes noise for speech now and then: what it cuts out is mostly short.
+        content = 10 + int((frames - 10) * rng.random() ** 2) if rng.random() < 0.6 else frames
         return Arrangement(language, frames, content, shift=shift)
     kind = "dense" if floating else rng.choices(list(KINDS), list(KINDS.values()))[0]
     limit = int(frames * rng.uniform(0.45, 1)) if kind == "chunk" else frames
@@ -194,7 +198,7 @@ def render(rng: random.Random, source: Source, heard: Arrangement) -> Floats:
 def _add_noise(rng: random.Random, source: Source, power: Power, *, speech: bool) -> None:
     level = max(float(power.mean()), 1e-9) if speech else 10 ** rng.uniform(-4, -0.5)
     if rng.random() < 0.7 or (not speech and rng.random() < 0.8):
-        noise = rng.choice(source.noises)
+        noise = _noise(rng.randrange(_NOISES))
         start = rng.randint(0, len(noise) - len(power))
         decibels = rng.uniform(6, 45) if speech else rng.uniform(-5, 40)
         cut = noise[start : start + len(power)]
