@@ -9,8 +9,8 @@ from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from store.events import Worker
+from webapp.models import public_model
 from webapp.openapi import Answer, Operation, documented
-from webapp.options import public_model
 from webapp.schemas import Warn
 from webapp.services import Services, services
 

@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationEr
 from pydantic_core import ErrorDetails
 
 from config.settings import Settings
-from pipelines.engines.resolve import SIZES, resolve
-from pipelines.errors import OptionsError, UnknownModel
+from pipelines.errors import OptionsError
 from pipelines.formats.style import StyleOptions
 from pipelines.stage import Options, Stage, options_model, plan
 from webapp.errors import Problem, bad_option
+from webapp.models import allowed_model
 
 MAX_METADATA_BYTES = 16 * 1024
 _OWN = ("priority", "metadata")
@@ -105,7 +105,7 @@ class OptionReader:
         checked = _validate(self.model, {**self._defaults(values), **values})
         options = checked.model_dump(mode="json", exclude=set(_OWN))
         if "model" in options:
-            options["model"] = self._model(options["model"])
+            options["model"] = allowed_model(self._settings, options["model"])
         _check_languages(options)
         options |= _resolved_style(options)
         stages = self._plan(options)
@@ -162,33 +162,6 @@ class OptionReader:
         if "languages" in values:  # the request wants it found out
             del chosen["language"]
         return {k: v for k, v in chosen.items() if v is not None and k in self.model.model_fields}
-
-    def _model(self, name: str | None) -> str:
-        s = self._settings
-        allowed = s.model_for(name)
-        if allowed is not None and (name in s.model_names or allowed in s.whisper_models or _exists(allowed)):
-            return name or s.whisper_models[0]
-        shown = repr((name or "")[:60])
-        there = ", ".join(model_names(s))
-        if allowed is None and name and _known(name):
-            detail = (
-                f"The model {shown} is not allowed here; choose one of {there}, or have it added to ALLOWED_MODELS."
-            )
-            raise Problem(404, detail, code="model_not_allowed")
-        raise Problem(404, f"There is no model {shown} here; choose one of {there}.", code="unknown_model")
-
-
-def model_names(settings: Settings) -> list[str]:
-    """The names a client may use, without those that are folders of the server."""
-    return [name for name in settings.model_names if not _is_folder(name)] or ["the default by leaving it out"]
-
-
-def public_model(settings: Settings, name: str) -> str:
-    """A loaded model's name without the server's folders in it: its alias, else the folder's last part."""
-    if not _is_folder(name):
-        return name
-    aliases = [alias for alias, target in settings.whisper_aliases.items() if target == name]
-    return aliases[0] if aliases else name.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def check_query(model: type[Any], given: Mapping[str, Any], *, also: Collection[str] = ()) -> Any:
@@ -291,19 +264,3 @@ def _types(annotation: Any) -> set[Any]:
 
 def _is_list(annotation: Any) -> bool:
     return bool(_types(annotation) & {list, set, tuple, frozenset, Sequence, AbstractSet})
-
-
-def _is_folder(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or "\\" in name
-
-
-def _known(name: str) -> bool:
-    """Whether it looks like a model that exists somewhere."""
-    return name in SIZES or name == "demo" or (not _is_folder(name) and name.count("/") == 1 and _exists(name))
-
-
-def _exists(target: str) -> bool:
-    try:
-        return not _is_folder(target) and bool(resolve(target))
-    except UnknownModel:
-        return False

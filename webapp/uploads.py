@@ -9,12 +9,12 @@ from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 from werkzeug.wsgi import get_input_stream
 
 from store import jobs
 from store.files import Storage, Upload
 from webapp.errors import Problem, bad_option
+from webapp.multipart import BrokenForm, FormParts, Head
 
 FILE = "file"
 SOURCE = "source"
@@ -23,8 +23,8 @@ MAX_FIELD_BYTES = 256 * 1024
 """All fields of a form together, without the files."""
 MAX_NAME = 255
 _BLOCK = 1 << 18
-_BUFFER = 1 << 20
-"""Bound of what the decoder may hold while it looks for the end of a part's headers."""
+_OVERHEAD = 1 << 20
+"""What a form may be larger than its files."""
 _SILENCE_SECONDS = 60.0
 """A client that sends nothing for this long has gone."""
 _JOINERS = "\u200c\u200d"  # invisible, but part of the spelling in some scripts
@@ -92,23 +92,25 @@ class _FormReader:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._field_bytes = 0
+        self._parts = 0
         self._field: tuple[str, list[bytes]] | None = None
         self._file: tuple[str, str, Upload] | None = None
         """Id, the client's name and the stream of the file that is arriving."""
 
     def read(self, request: Request) -> None:
         """Read the body to its end."""
-        decoder = MultipartDecoder(_boundary(request), _BUFFER, max_parts=MAX_PARTS)
         try:
-            for block in _blocks(request, limit=self._max_bytes + _BUFFER):
-                decoder.receive_data(block)
-                while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-                    self._take(event)
+            for event in FormParts(_blocks(request, limit=self._max_bytes + _OVERHEAD), _boundary(request)):
+                if isinstance(event, Head):
+                    self._begin_part(event)
+                elif event is not None:
+                    self._write(event)
+                else:
+                    self._end_part()
         except RequestEntityTooLarge as error:
             raise self._too_large() from error
-        except (ValueError, UnicodeError) as error:
-            detail = "The form broke off or is not valid multipart/form-data; send it again, names in UTF-8."
-            raise bad_option(detail) from error
+        except BrokenForm as error:
+            raise bad_option(f"The upload is no whole multipart/form-data: {error}; send it again.") from error
 
     def forget(self) -> None:
         """Delete everything that has arrived."""
@@ -119,21 +121,17 @@ class _FormReader:
         for recording in self._form.files:
             self._storage.delete(recording.id)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, File):
-            self._begin_file(event)
-        elif isinstance(event, Field):
-            self._field = (_name(event), [])
-        elif isinstance(event, Data):
-            self._write(event.data)
-            if not event.more_data:
-                self._end_part()
-
-    def _begin_file(self, event: File) -> None:
-        if _name(event) != FILE:
-            raise bad_option(f"A file came in the field {_shown(_name(event))}; send recordings in the field 'file'.")
+    def _begin_part(self, head: Head) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise Problem(413, f"A form may have at most {MAX_PARTS} parts; send fewer files at once.")
+        if head.filename is None:
+            self._field = (head.name, [])
+            return
+        if head.name != FILE:
+            raise bad_option(f"A file came in the field {_shown(head.name)}; send recordings in the field 'file'.")
         job_id = jobs.new_id()
-        self._file = (job_id, event.filename, self._storage.create(job_id, SOURCE))
+        self._file = (job_id, head.filename, self._storage.create(job_id, SOURCE))
 
     def _write(self, data: bytes) -> None:
         if self._file is not None:
@@ -161,7 +159,11 @@ class _FormReader:
             self._file = None
         elif self._field is not None:
             name, parts = self._field
-            self._form.fields.setdefault(name, []).append(b"".join(parts).decode())
+            try:
+                text = b"".join(parts).decode()
+            except UnicodeDecodeError as error:
+                raise bad_option(f"The field {_shown(name)} is not text in UTF-8; send it so.") from error
+            self._form.fields.setdefault(name, []).append(text)
             self._field = None
 
     def _too_large(self) -> Problem:
@@ -175,19 +177,12 @@ def _boundary(request: Request) -> bytes:
     return boundary.encode()
 
 
-def _name(event: Field | File) -> str:
-    name: Any = event.name
-    if not isinstance(name, str):
-        raise bad_option("A part of the form has no name; name every field.")
-    return name
-
-
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
-def _blocks(request: Request, *, limit: int) -> Iterator[bytes | None]:
-    """The body in blocks, then None; a body longer than ``limit`` is not even begun if it says so itself."""
+def _blocks(request: Request, *, limit: int) -> Iterator[bytes]:
+    """The body in blocks; a body longer than ``limit`` is not even begun if it says so itself."""
     stream = get_input_stream(request.environ, max_content_length=limit)
     socket = request.environ.get("gunicorn.socket")
     if socket is not None:
@@ -195,7 +190,6 @@ def _blocks(request: Request, *, limit: int) -> Iterator[bytes | None]:
     try:
         while block := _read(stream):
             yield block
-        yield None
     finally:
         if socket is not None:
             socket.settimeout(None)

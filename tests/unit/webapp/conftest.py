@@ -1,0 +1,160 @@
+"""The application over a real record, real files and a real Redis, without workers."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from config.settings import Settings
+from pipelines.documents import Segment, Transcript, Word
+from store import jobs, steps
+from store.models import WHOLE
+from tests.stack import KEY, RedisServer
+from webapp import create_app
+from webapp.services import Services
+
+AUTH = {"Authorization": f"Bearer {KEY}"}
+SOUND = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> Iterator[str]:
+    """A database of that server that is empty before and after."""
+    url = f"{redis_server.url}?db=3"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@pytest.fixture
+def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
+    """Applications with other settings than the usual ones."""
+    made: list[Services] = []
+
+    def make(**other: Any) -> Flask:
+        usual = {"data_dir": tmp_path / "data", "redis_url": redis_url, "api_key": KEY, "whisper_models": ["demo"]}
+        app = create_app(Settings(_env_file=None, **{**usual, **other}))
+        made.append(app.extensions["longhand"])
+        return app
+
+    yield make
+    for s in made:
+        s.probes.shutdown()
+        s.flow.app.close()
+        s.store.database.engine.dispose()
+        s.store.events._client.close()
+
+
+@pytest.fixture
+def app(make: Callable[..., Flask]) -> Flask:
+    return make(max_upload_mb=1, sync_timeout_seconds=20)
+
+
+@pytest.fixture
+def services(app: Flask) -> Services:
+    found: Services = app.extensions["longhand"]
+    return found
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def send(client: FlaskClient) -> Callable[..., TestResponse]:
+    """POST /v1/jobs with some recording and these fields."""
+
+    def send(sound: bytes | None = SOUND, name: str = "talk.mp3", **fields: Any) -> TestResponse:
+        data = dict(fields)
+        if sound is not None:
+            data["file"] = (io.BytesIO(sound), name)
+        return client.post("/v1/jobs", headers=AUTH, data=data, content_type="multipart/form-data")
+
+    return send
+
+
+def files_of(services: Services) -> set[str]:
+    """Everything in storage, as job/name."""
+    root = services.store.files.local
+    assert root is not None
+    return {p.relative_to(root).as_posix() for p in root.rglob("*")} - {"health"}
+
+
+def words(text: str, start: float) -> list[Word]:
+    return [
+        Word(start=start + n * 0.5, end=start + n * 0.5 + 0.4, word=f" {w}", probability=0.9)
+        for n, w in enumerate(text.split())
+    ]
+
+
+def some_transcript() -> Transcript:
+    texts = ["The quick brown fox jumps over the lazy dog & runs <away>.", "Über the hill — and far away."]
+    segments = []
+    for n, text in enumerate(texts):
+        found = words(text, n * 10.0)
+        segments.append(
+            Segment(
+                id=n,
+                start=found[0].start,
+                end=found[-1].end,
+                text=text,
+                language="en",
+                avg_logprob=-0.2,
+                no_speech_prob=0.01,
+                words=found,
+            )
+        )
+    return Transcript(
+        text=" ".join(texts),
+        language="en",
+        language_probability=0.98,
+        duration=30.0,
+        speech_seconds=9.0,
+        transcribed_seconds=9.0,
+        model="demo",
+        segments=segments,
+    )
+
+
+def begin(services: Services, job_id: str, stage: str, item: int = WHOLE) -> None:
+    got = steps.begin(
+        services.store.database,
+        job_id,
+        stage,
+        item,
+        task_id=f"{stage}-{item}",
+        worker="w",
+        max_attempts=3,
+        stale_seconds=60,
+    )
+    assert got is steps.Begin.RUN
+
+
+def work_off(services: Services, job_id: str, transcript: Transcript | None = None) -> Transcript:
+    """What workers do to the record and the files of a job, from first to last."""
+    database = services.store.database
+    job = jobs.get(database, job_id)
+    assert job is not None
+    for stage in job.stages:
+        if services.flow.stages[stage].each:
+            for item in steps.scatter(database, job_id, stage, count=2):
+                begin(services, job_id, stage, item)
+                assert steps.done(database, job_id, stage, item, task_id=f"{stage}-{item}")
+        else:
+            begin(services, job_id, stage)
+            assert steps.done(database, job_id, stage, WHOLE, task_id=f"{stage}-{WHOLE}")
+    transcript = transcript or some_transcript()
+    with services.store.files.create(job_id, "transcript.json") as upload:
+        upload.write(transcript.model_dump_json().encode())
+        upload.keep()
+    jobs.describe(database, job_id, duration=transcript.duration, source_format="mp3")
+    assert jobs.finish(database, job_id, language=transcript.language, warnings=[{"code": "demo_model", "detail": "d"}])
+    return transcript

@@ -1,0 +1,76 @@
+"""Health: what is there, what is missing, and that asking is quick."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from webapp.services import Services
+
+
+def workers_are_there(services: Services, model: str = "demo") -> None:
+    services.store.events.here("gpu@a", ["gpu"])
+    services.store.events.here("cpu@a", ["cpu"])
+    services.store.events.holds("gpu@a", 1, [{"name": model, "device": "cpu", "compute_type": "int8"}])
+
+
+def test_with_everything_there(client: FlaskClient, services: Services) -> None:
+    workers_are_there(services)
+    health = client.get("/health")
+    assert health.status_code == 200
+    assert health.json["gateway"] == "ok"
+    model = {"status": "ok", "loaded_models": ["demo"], "device": "cpu", "compute_type": "int8"}
+    assert health.json["model"] == model
+    assert [w["code"] for w in health.json["warnings"]] == ["demo_model"]
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["ready"]) == (200, True)
+    assert set(ready.json["checks"]) == {"database", "redis", "storage", "queue cpu", "queue gpu"}
+
+
+def test_a_real_model_needs_no_warning_and_a_folder_is_not_told(make: Callable[..., Flask]) -> None:
+    app = make(whisper_models=["/srv/secret/own"], whisper_aliases={"mine": "/srv/secret/other"})
+    services: Services = app.extensions["longhand"]
+    for folder, shown in (("/srv/secret/own", "own"), ("/srv/secret/other", "mine"), ("small", "small")):
+        workers_are_there(services, folder)
+        health = app.test_client().get("/health").json
+        assert (health["model"]["loaded_models"], health["warnings"]) == ([shown], [])
+
+
+def test_a_worker_without_a_model_yet_is_loading(client: FlaskClient, services: Services) -> None:
+    services.store.events.here("all@a", ["gpu", "cpu"])
+    health = client.get("/health")
+    assert (health.status_code, health.json["model"]["status"]) == (200, "loading")
+
+
+def test_a_queue_without_a_worker_is_named(client: FlaskClient, services: Services) -> None:
+    services.store.events.here("cpu@a", ["cpu"])
+    ready = client.get("/health/ready")
+    assert ready.status_code == 503 and ready.headers["Retry-After"]
+    wrong = {name for name, check in ready.json["checks"].items() if not check["ok"]}
+    assert wrong == {"queue gpu"}
+    assert "gpu" in ready.json["checks"]["queue gpu"]["detail"]
+    health = client.get("/health")
+    assert (health.status_code, health.json["gateway"]) == (503, "degraded")
+    assert health.json["model"]["status"] == "unavailable"
+
+
+def test_without_redis_it_says_so_at_once_and_jobs_can_be_read(make: Callable[..., Flask], tmp_path: Path) -> None:
+    # An address nobody answers from, which is worse than one that refuses.
+    client = make(redis_url="redis://192.0.2.1:6379/0", api_key=None).test_client()
+    began = time.monotonic()
+    ready = client.get("/health/ready")
+    assert time.monotonic() - began < 1.5
+    assert ready.status_code == 503
+    assert not ready.json["checks"]["redis"]["ok"]
+    assert ready.json["checks"]["database"]["ok"]
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/v1/jobs").status_code == 200
+
+
+def test_storage_that_cannot_be_written_is_named(make: Callable[..., Flask], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    client = make(storage_url=(tmp_path / "file" / "jobs").as_uri()).test_client()
+    checks = client.get("/health/ready").json["checks"]
+    assert (checks["storage"]["ok"], checks["redis"]["ok"]) == (False, True)

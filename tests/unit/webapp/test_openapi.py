@@ -1,0 +1,159 @@
+"""The API document: valid, complete, true for a stage that was added, and browsable without another host."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from werkzeug.test import TestResponse
+
+from tests.unit.webapp.conftest import AUTH, work_off
+from webapp.openapi import operation_of, path_of, routes
+from webapp.services import Services
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json
+    return found
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_every_route_is_in_it_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+    there = {
+        (path_of(rule), method.lower())
+        for rule, _ in routes(app)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {(path, method) for path, methods in document["paths"].items() for method in methods} == there
+    assert all(operation_of(view) for _, view in routes(app))
+
+
+def test_operations_have_ids_of_their_own(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_fields_of_a_job_are_the_contracts(document: dict[str, Any]) -> None:
+    fields = set(document["components"]["schemas"]["JobForm"]["properties"])
+    expected = "file model language languages task prompt hotwords temperature beam_size vad_filter word_timestamps "
+    expected += "diarise channels formats max_line_width max_lines max_cps min_cue_seconds max_cue_seconds "
+    expected += "subtitle_preset chunk_seconds priority metadata"
+    assert fields == set(expected.split())
+    for name, schema in document["components"]["schemas"]["JobForm"]["properties"].items():
+        assert schema.get("description"), name
+
+
+STAGE = '''
+from pydantic import Field
+from pipelines.stage import Files, Options, Progress, stage
+
+class CountOptions(Options):
+    count_from: int = Field(3, ge=0, le=9, description="Number to begin with.")
+    count_tags: list[str] = Field([], description="Tags.")
+
+@stage(queue="counting", reads=["transcript.json"], writes=["webapp-count.json"], when=lambda o: o.count_from > 0)
+def webapp_count(files: Files, options: CountOptions, progress: Progress) -> None:
+    """Count."""
+'''
+
+PLUGIN_RUN = """
+import io, json, sys
+from config.settings import Settings
+from webapp import create_app
+app = create_app(Settings(_env_file=None))
+client = app.test_client()
+fields = client.get("/openapi.json").json["components"]["schemas"]["JobForm"]["properties"]
+def send(**fields):
+    return client.post("/v1/jobs", data={"file": (io.BytesIO(b"x"), "a"), **fields})
+good = send(count_from="2", count_tags="a,b").json
+bad = send(count_from="10").json
+without = send(count_from="0").json
+checks = client.get("/health/ready").json["checks"]
+heavy = [m for m in ("torch", "ctranslate2", "faster_whisper", "onnxruntime", "av", "numpy") if m in sys.modules]
+print(json.dumps([fields["count_from"], good, bad, without, sorted(checks), heavy]))
+"""
+
+
+def test_a_new_stage_is_there_without_a_change_and_nothing_heavy_is_loaded(tmp_path: Path, redis_url: str) -> None:
+    from tests.test_layers import fresh
+
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "counting.py").write_text(STAGE)
+    import json
+
+    env = {"PLUGINS": str(tmp_path / "plugins"), "DATA_DIR": str(tmp_path / "data"), "REDIS_URL": redis_url}
+    printed = fresh(PLUGIN_RUN, tmp_path, **env, WHISPER_MODELS="demo")
+    field, good, bad, without, checks, heavy = json.loads(printed.splitlines()[-1])
+    assert (field["minimum"], field["maximum"], field["description"]) == (0, 9, "Number to begin with.")
+    assert (good["options"]["count_from"], good["options"]["count_tags"]) == (2, ["a", "b"])
+    assert "webapp_count" in [s["stage"] for s in good["steps"]]
+    assert (bad["status"], bad["detail"]) == (400, "count_from must be from 0 to 9.")
+    assert "webapp_count" not in [s["stage"] for s in without["steps"]]
+    assert "queue counting" in checks
+    assert heavy == []
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "status"),
+    [
+        ("/v1/jobs/{id}", "/v1/jobs/{job_id}", "200"),
+        ("/v1/jobs", "/v1/jobs", "200"),
+        ("/v1/jobs/{id}/transcript", "/v1/jobs/{job_id}/transcript", "200"),
+        ("/results/{id}", "/results/{job_id}", "200"),
+        ("/v1/jobs/nonsense", "/v1/jobs/{job_id}", "404"),
+        ("/v1/jobs?limit=0", "/v1/jobs", "400"),
+        ("/health", "/health", "503"),
+        ("/health/ready", "/health/ready", "503"),
+        ("/health/live", "/health/live", "200"),
+    ],
+)
+def test_answers_are_what_it_says(
+    client: FlaskClient,
+    services: Services,
+    send: Callable[..., TestResponse],
+    document: dict[str, Any],
+    path: str,
+    template: str,
+    status: str,
+) -> None:
+    job_id = send(metadata='{"a": 1}').json["id"]
+    work_off(services, job_id)
+    response = client.get(path.format(id=job_id), headers=AUTH)
+    assert str(response.status_code) == status
+    content = document["paths"][template]["get"]["responses"][status]["content"]
+    schema = {**content[response.mimetype]["schema"], "components": document["components"]}
+    assert [e.message for e in Draft202012Validator(schema).iter_errors(response.get_json(force=True))] == []
+
+
+def test_the_accepted_job_is_what_it_says(send: Callable[..., TestResponse], document: dict[str, Any]) -> None:
+    answer = document["paths"]["/v1/jobs"]["post"]["responses"]["202"]
+    schema = {**answer["content"]["application/json"]["schema"], "components": document["components"]}
+    assert [e.message for e in Draft202012Validator(schema).iter_errors(send().json)] == []
+
+
+@pytest.mark.parametrize("page", ["/", "/docs"])
+def test_a_page_needs_nothing_from_elsewhere(client: FlaskClient, page: str) -> None:
+    html = client.get(page).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=", html)
+    found = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert found and not [address for address in found if "//" in address]
+    for address in found:
+        if address != "health":
+            assert client.get(f"/{address}").status_code == 200, address
+
+
+def test_swagger_ui_is_served_whole_and_cached(client: FlaskClient) -> None:
+    bundle = client.get("/docs/swagger-ui-bundle.js")
+    assert bundle.mimetype == "text/javascript" and len(bundle.data) > 1_000_000
+    again = client.get("/docs/swagger-ui-bundle.js", headers={"If-None-Match": bundle.headers["ETag"]})
+    assert again.status_code == 304

@@ -1,0 +1,364 @@
+"""POST /v1/jobs: what is accepted, what is refused and how, and that a refusal leaves nothing behind."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from store import jobs
+from tests.unit.webapp.conftest import AUTH, SOUND, files_of
+from tests.unit.webapp.test_access import is_problem
+from webapp.services import Services
+
+Send = Callable[..., TestResponse]
+
+
+def test_a_recording_becomes_a_queued_job(send: Send, services: Services, client: FlaskClient, redis_url: str) -> None:
+    response = send(metadata='{"case": 7}', language="DE", priority="high")
+    job = response.json
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"http://localhost/v1/jobs/{job['id']}" == job["links"]["self"]
+    assert list(job) == [
+        "id",
+        "status",
+        "progress",
+        "eta_seconds",
+        "queue_position",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "source",
+        "options",
+        "metadata",
+        "warnings",
+        "error",
+        "steps",
+        "links",
+    ]
+    assert (job["status"], job["progress"], job["queue_position"]) == ("queued", 0, 1)
+    assert (job["eta_seconds"], job["started_at"], job["finished_at"], job["error"]) == (None, None, None, None)
+    assert job["created_at"].endswith("Z")
+    assert job["source"] == {
+        "name": "talk.mp3",
+        "bytes": len(SOUND),
+        "duration": None,
+        "format": None,
+        "sha256": hashlib.sha256(SOUND).hexdigest(),
+    }
+    assert job["metadata"] == {"case": 7}
+    assert [s["stage"] for s in job["steps"]] == ["normalise", "chunk", "transcribe", "merge", "export"]
+    assert set(job["links"]) == {"self", "events", "transcript", "srt", "vtt", "txt", "audio"}
+    with services.store.files.open(job["id"], "source") as stream:
+        assert stream.read() == SOUND
+    with redis.Redis.from_url(redis_url) as broker:
+        assert broker.llen("cpu") + sum(broker.llen(k) for k in broker.keys("cpu\x06*")) == 1
+    assert client.get(job["links"]["self"], headers=AUTH).json == job
+
+
+def test_defaults_are_those_of_the_contract(send: Send) -> None:
+    options = send().json["options"]
+    expected = {
+        "model": "demo",
+        "language": None,
+        "task": "transcribe",
+        "beam_size": 5,
+        "vad_filter": True,
+        "word_timestamps": True,
+        "diarise": False,
+        "channels": "mix",
+        "formats": ["srt", "vtt"],
+        "max_line_width": 42,
+        "max_lines": 2,
+        "max_cps": 20,
+        "min_cue_seconds": 0.83,
+        "max_cue_seconds": 7,
+        "subtitle_preset": "default",
+        "chunk_seconds": 600,
+        "priority": "normal",
+    }
+    assert {k: options[k] for k in expected} == expected
+
+
+def test_the_operators_defaults_are_filled_in(make: Callable[..., Flask]) -> None:
+    client = make(whisper_beam_size=2, whisper_vad_filter=False, whisper_language="fr").test_client()
+
+    def options(**fields: str) -> Any:
+        data = {"file": (io.BytesIO(SOUND), "a"), **fields}
+        return client.post("/v1/jobs", headers=AUTH, data=data).json["options"]
+
+    found = options()
+    assert (found["beam_size"], found["vad_filter"], found["language"]) == (2, False, "fr")
+    found = options(beam_size="7", vad_filter="true", language="auto")
+    assert (found["beam_size"], found["vad_filter"], found["language"]) == (7, True, None)
+    assert options(languages="de,en")["language"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("word_timestamps", "false", False),
+        ("word_timestamps", "0", False),
+        ("word_timestamps", "No", False),
+        ("word_timestamps", " off ", False),
+        ("word_timestamps", "YES", True),
+        ("word_timestamps", "on", True),
+        ("word_timestamps", "1", True),
+        ("beam_size", " 3 ", 3),
+        ("chunk_seconds", "1e2", 100),
+        ("temperature", "0.4", 0.4),
+        ("formats", "srt, txt ,json", ["srt", "txt", "json"]),
+        ("formats", '["tsv"]', ["tsv"]),
+        ("formats", ["vtt", "txt,srt"], ["vtt", "txt", "srt"]),
+        ("formats", "[]", []),
+        ("formats", "", ["srt", "vtt"]),
+        ("languages", "de, english", ["de", "en"]),
+        ("language", "German", "de"),
+        ("language", "", None),
+        ("prompt", "Ada, Grace", "Ada, Grace"),
+        ("prompt", "[not json]", "[not json]"),
+        ("hotwords", "true", "true"),
+        ("channels", "mix", "mix"),
+        ("diarise", "false", False),
+        ("diarize", "0", False),
+        ("priority", "LOW", "low"),
+        ("subtitle_preset", "netflix", "netflix"),
+        ("model", "demo", "demo"),
+    ],
+)
+def test_a_field_is_read_generously(send: Send, field: str, text: Any, value: Any) -> None:
+    response = send(**{field: text})
+    assert response.status_code == 202, response.text
+    assert response.json["options"]["diarise" if field == "diarize" else field] == value
+
+
+def test_a_preset_shows_in_its_figures_and_a_field_beside_it_wins(send: Send) -> None:
+    options = send(subtitle_preset="bbc", max_lines="3").json["options"]
+    assert (options["max_line_width"], options["max_cps"], options["max_lines"]) == (37, 15, 3)
+
+
+def test_stages_that_nobody_asked_for_do_not_run(send: Send) -> None:
+    assert [s["stage"] for s in send(formats="[]", language="en").json["steps"]][-1] == "merge"
+    assert "detect_language" in [s["stage"] for s in send().json["steps"]]
+    assert "detect_language" not in [s["stage"] for s in send(language="en").json["steps"]]
+
+
+BAD: list[tuple[dict[str, Any], int, str, str]] = [
+    ({"beamsize": "5"}, 400, "invalid_option", "'beam_size'"),
+    ({"speaker": "5"}, 400, "invalid_option", "'speaker'"),
+    ({"x" * 5000: "5"}, 400, "invalid_option", "xxx"),
+    ({"": "5"}, 400, "invalid_option", "field"),
+    ({"beam_size": "0"}, 400, "invalid_option", "from 1 to 20"),
+    ({"beam_size": "21"}, 400, "invalid_option", "from 1 to 20"),
+    ({"beam_size": "two"}, 400, "invalid_option", "beam_size must be a whole number"),
+    ({"beam_size": "2.5"}, 400, "invalid_option", "beam_size must be a whole number"),
+    ({"beam_size": "9" * 5000}, 400, "invalid_option", "beam_size"),
+    ({"beam_size": ["1", "2"]}, 400, "invalid_option", "beam_size once"),
+    ({"temperature": "1.1"}, 400, "invalid_option", "temperature"),
+    ({"temperature": "-0.1"}, 400, "invalid_option", "temperature"),
+    ({"temperature": "nan"}, 400, "invalid_option", "temperature"),
+    ({"temperature": "inf"}, 400, "invalid_option", "temperature"),
+    ({"chunk_seconds": "29.9"}, 400, "invalid_option", "from 30 to 1800"),
+    ({"chunk_seconds": "1801"}, 400, "invalid_option", "from 30 to 1800"),
+    ({"max_cps": "nan"}, 400, "invalid_option", "max_cps"),
+    ({"max_line_width": "9"}, 400, "invalid_option", "max_line_width"),
+    ({"max_lines": "0"}, 400, "invalid_option", "max_lines"),
+    ({"subtitle_preset": "fancy"}, 400, "invalid_option", "subtitle_preset"),
+    ({"word_timestamps": "maybe"}, 400, "invalid_option", "true or false"),
+    ({"vad_filter": "2"}, 400, "invalid_option", "vad_filter"),
+    ({"task": "summarise"}, 400, "invalid_option", "transcribe"),
+    ({"formats": "srt,docx"}, 400, "invalid_option", "docx"),
+    ({"formats": "[1"}, 400, "invalid_option", "formats"),
+    ({"formats": '[{"a": 1}]'}, 400, "invalid_option", "formats"),
+    ({"language": "klingon"}, 400, "invalid_option", "language"),
+    ({"languages": "de,klingon"}, 400, "invalid_option", "languages"),
+    ({"priority": "urgent"}, 400, "invalid_option", "priority"),
+    ({"prompt": "x" * 2001}, 400, "invalid_option", "prompt"),
+    ({"metadata": "{"}, 400, "invalid_option", "metadata"),
+    ({"metadata": "[1]"}, 400, "invalid_option", "object"),
+    ({"metadata": '"text"'}, 400, "invalid_option", "object"),
+    ({"metadata": '{"a": NaN}'}, 400, "invalid_option", "metadata"),
+    ({"metadata": "[" * 10000}, 400, "invalid_option", "metadata"),
+    ({"metadata": json.dumps({"a": "x" * 16400})}, 400, "invalid_option", "metadata"),
+    ({"diarise": "true"}, 400, "invalid_option", "not available yet in this version"),
+    ({"diarize": "yes"}, 400, "invalid_option", "not available yet in this version"),
+    ({"diarise": "perhaps"}, 400, "invalid_option", "diarise"),
+    ({"diarise": "false", "diarize": "false"}, 400, "invalid_option", "diarise once"),
+    ({"num_speakers": "2"}, 400, "invalid_option", "not available yet in this version"),
+    ({"min_speakers": "2"}, 400, "invalid_option", "not available yet in this version"),
+    ({"max_speakers": "2"}, 400, "invalid_option", "not available yet in this version"),
+    ({"channels": "split"}, 400, "invalid_option", "not available yet in this version"),
+    ({"channels": "both"}, 400, "invalid_option", "channels"),
+    ({"webhook_url": "https://example.com/"}, 400, "invalid_option", "not available yet in this version"),
+    ({"url": "https://example.com/a.mp3"}, 400, "invalid_option", "not available yet in this version"),
+    ({"min_cue_seconds": "8"}, 422, "invalid_option", "min_cue_seconds"),
+    ({"min_cue_seconds": "5", "max_cue_seconds": "4"}, 422, "invalid_option", "max_cue_seconds"),
+    ({"language": "en", "languages": "de,fr"}, 422, "invalid_option", "languages"),
+    ({"model": "nosuch"}, 404, "unknown_model", "demo"),
+    ({"model": "large-v3"}, 404, "model_not_allowed", "ALLOWED_MODELS"),
+    ({"model": "someone/some-whisper"}, 404, "model_not_allowed", "demo"),
+    ({"model": "/etc"}, 404, "unknown_model", "demo"),
+    ({"model": "../../models"}, 404, "unknown_model", "demo"),
+    ({"model": "x" * 300}, 400, "invalid_option", "model"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "code", "says"), BAD, ids=[str(b[0])[:40] for b in BAD])
+def test_a_field_that_cannot_be_used_is_named_and_nothing_stays(
+    send: Send, services: Services, fields: dict[str, Any], status: int, code: str, says: str
+) -> None:
+    response = send(**fields)
+    assert is_problem(response, status, code)
+    assert says in response.json["detail"]
+    assert len(response.json["detail"]) < 300
+    nothing_is_left(services)
+
+
+def nothing_is_left(services: Services) -> None:
+    assert files_of(services) == set()
+    assert jobs.page(services.store.database) == ([], None)
+
+
+def multipart(*parts: tuple[str, bytes], boundary: str = "B0") -> dict[str, Any]:
+    body = b"".join(f"--{boundary}\r\n{head}\r\n\r\n".encode() + data + b"\r\n" for head, data in parts)
+    body += f"--{boundary}--\r\n".encode()
+    return {"data": body, "content_type": f"multipart/form-data; boundary={boundary}"}
+
+
+DISPOSITION = 'Content-Disposition: form-data; name="%s"'
+A_FILE = DISPOSITION % "file" + '; filename="a.mp3"'
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "says"),
+    [
+        ({}, 400, "invalid_option", "multipart/form-data"),
+        ({"data": SOUND, "content_type": "audio/mpeg"}, 400, "invalid_option", "multipart/form-data"),
+        ({"data": "a=b", "content_type": "application/x-www-form-urlencoded"}, 400, "invalid_option", "'file'"),
+        ({"json": {"url": "https://example.com/a.mp3"}}, 400, "invalid_option", "later version"),
+        ({"data": "{", "content_type": "application/json"}, 400, "invalid_option", "later version"),
+        ({"data": SOUND, "content_type": "multipart/form-data"}, 400, "invalid_option", "'file'"),
+        ({"data": SOUND, "content_type": "multipart/form-data; boundary=B0"}, 400, "invalid_option", "form"),
+        (multipart(), 400, "invalid_option", "'file'"),
+        (multipart((DISPOSITION % "language", b"en")), 400, "invalid_option", "'file'"),
+        (multipart((DISPOSITION % "file", b"@talk.mp3")), 400, "invalid_option", "came as text"),
+        (multipart((DISPOSITION % "file" + '; filename=""', b"")), 400, "invalid_option", "Send a recording"),
+        (multipart((DISPOSITION % "audio" + '; filename="a"', SOUND)), 400, "invalid_option", "'audio'"),
+        (multipart((A_FILE, SOUND), (DISPOSITION % "audio" + '; filename="a"', SOUND)), 400, "invalid_option", "audio"),
+        (multipart((A_FILE, b"")), 415, "unsupported_media", "empty"),
+        (multipart(("Content-Disposition: form-data", b"x")), 400, "invalid_option", "no name"),
+        (multipart(("X-Nothing: y", b"x")), 400, "invalid_option", "form"),
+        (multipart((A_FILE, SOUND), (DISPOSITION % "prompt", b"\xff\xfe")), 400, "invalid_option", "UTF-8"),
+        (multipart((A_FILE, SOUND), (DISPOSITION % "prompt", b"x" * 300_000)), 413, "too_large", "fields"),
+        (multipart((A_FILE + "\r\nX: " + "y" * 20_000, SOUND)), 400, "invalid_option", "headers"),
+        (multipart(*[(A_FILE, b"x")] * 1001), 413, "too_large", "files"),
+        (multipart((A_FILE, b"x" * (1 << 20) + b"x")), 413, "too_large", "at most 1 MB"),
+        (multipart((A_FILE, b"x" * 600_000), (A_FILE, b"x" * 600_000)), 413, "too_large", "at most 1 MB"),
+        (multipart((A_FILE, b"x" * 5_000_000)), 413, "too_large", "at most 1 MB"),
+    ],
+)
+def test_a_body_that_is_no_upload_is_explained_and_nothing_stays(
+    client: FlaskClient, services: Services, request_: dict[str, Any], status: int, code: str, says: str
+) -> None:
+    response = client.post("/v1/jobs", headers=AUTH, **request_)
+    assert is_problem(response, status, code)
+    assert says in response.json["detail"]
+    nothing_is_left(services)
+
+
+@pytest.mark.parametrize("keep", [1, 60, 70, 3000, len(SOUND), -3])
+def test_an_upload_that_breaks_off_leaves_nothing(client: FlaskClient, services: Services, keep: int) -> None:
+    whole = multipart((A_FILE, SOUND))
+    response = client.post("/v1/jobs", headers=AUTH, data=whole["data"][:keep], content_type=whole["content_type"])
+    assert is_problem(response, 400, "invalid_option")
+    nothing_is_left(services)
+
+
+def test_a_file_as_large_as_is_allowed_is_accepted(client: FlaskClient) -> None:
+    response = client.post("/v1/jobs", headers=AUTH, **multipart((A_FILE, b"x" * (1 << 20))))
+    assert response.status_code == 202
+    assert response.json["source"]["bytes"] == 1 << 20
+
+
+def test_a_body_without_a_length_is_read_to_its_end_and_bounded(client: FlaskClient, services: Services) -> None:
+    def post(data: bytes) -> TestResponse:
+        form = multipart((A_FILE, data))
+        environ = {"wsgi.input_terminated": True, "wsgi.input": io.BytesIO(form["data"]), "CONTENT_LENGTH": ""}
+        environ["CONTENT_TYPE"] = form["content_type"]
+        return client.post("/v1/jobs", headers=AUTH, environ_overrides=environ)
+
+    assert is_problem(post(b"x" * 3_000_000), 413, "too_large")
+    nothing_is_left(services)
+    assert post(b"x" * 1000).json["source"]["bytes"] == 1000
+
+
+def test_fields_may_stand_before_and_after_the_file(client: FlaskClient) -> None:
+    form = multipart((DISPOSITION % "language", b"de"), (A_FILE, SOUND), (DISPOSITION % "beam_size", b"3"))
+    options = client.post("/v1/jobs", headers=AUTH, **form).json["options"]
+    assert (options["language"], options["beam_size"]) == ("de", 3)
+
+
+def test_options_in_the_address_are_not_ignored(client: FlaskClient, services: Services) -> None:
+    form = multipart((A_FILE, SOUND))
+    assert is_problem(client.post("/v1/jobs?language=de", headers=AUTH, **form), 400, "invalid_option")
+    nothing_is_left(services)
+
+
+def test_several_files_are_a_batch_and_an_empty_one_sinks_no_other(client: FlaskClient, services: Services) -> None:
+    form = multipart(*[(A_FILE.replace("a.mp3", f"{n}.mp3"), data) for n, data in enumerate([SOUND, b"", b"more"])])
+    response = client.post("/v1/jobs", headers=AUTH, **form)
+    body = response.json
+    assert response.status_code == 202
+    assert [job["source"]["name"] for job in body["jobs"]] == ["0.mp3", "1.mp3", "2.mp3"]
+    assert [job["status"] for job in body["jobs"]] == ["queued", "failed", "queued"]
+    assert body["jobs"][1]["error"]["code"] == "unsupported_media"
+    assert response.headers["Location"].endswith(f"/v1/batches/{body['batch']}")
+    found = client.get(f"/v1/batches/{body['batch']}", headers=AUTH).json
+    assert found["counts"] == {"queued": 2, "running": 0, "done": 0, "failed": 1, "cancelled": 0}
+    assert [job["id"] for job in found["jobs"]] == [job["id"] for job in body["jobs"]]
+
+
+def test_without_a_queue_nothing_is_accepted_and_nothing_stays(make: Callable[..., Flask], tmp_path: Path) -> None:
+    app = make(redis_url=f"unix://{tmp_path}/nobody")
+    response = app.test_client().post("/v1/jobs", headers=AUTH, **multipart((A_FILE, SOUND), (A_FILE, SOUND)))
+    assert is_problem(response, 503, "queue_full")
+    assert int(response.headers["Retry-After"]) > 0
+    nothing_is_left(app.extensions["longhand"])
+
+
+class TestModels:
+    @pytest.fixture
+    def model_of(self, make: Callable[..., Flask]) -> Callable[[str], Any]:
+        client = make(
+            whisper_models=["/srv/models/own", "small"],
+            whisper_aliases={"own": "/srv/models/own", "fast": "tiny"},
+            allowed_models=["*"],
+        ).test_client()
+
+        def model_of(name: str) -> Any:
+            answer = client.post("/v1/jobs", headers=AUTH, data={"file": (io.BytesIO(SOUND), "a"), "model": name})
+            return answer.json["options"]["model"] if answer.status_code == 202 else answer.json
+
+        return model_of
+
+    @pytest.mark.parametrize("name", ["small", "own", "fast", "large-v3", "someone/some-whisper"])
+    def test_a_star_allows_sizes_and_hub_ids_by_their_public_names(
+        self, model_of: Callable[[str], Any], name: str
+    ) -> None:
+        assert model_of(name) == name
+
+    @pytest.mark.parametrize("name", ["gibberish", "/srv/other", "./models", "~/m", "a/b/c", "a/../b", "C:\\m"])
+    def test_it_allows_no_folder_and_nothing_that_is_no_model(self, model_of: Callable[[str], Any], name: str) -> None:
+        answer = model_of(name)
+        assert (answer["status"], answer["code"]) == (404, "unknown_model")
+        assert "/srv" not in answer["detail"].replace(name, "") and "own" in answer["detail"]
+
+    def test_a_folder_that_is_the_default_is_shown_by_its_alias(self, model_of: Callable[[str], Any]) -> None:
+        assert model_of("") == "own"
