@@ -133,7 +133,7 @@ class Stack:
         try:
             (self.folder / "home").mkdir(parents=True, exist_ok=True)
             self.redis.start()
-            upgrade = "from config.settings import Settings; from store import open_store; open_store(Settings()).database.upgrade()"
+            upgrade = "import config.settings as c, store; store.open_store(c.Settings()).database.upgrade()"
             subprocess.run([sys.executable, "-c", upgrade], env=self.env, check=True, cwd=self.folder)
             self.start_web()
             self.start_worker("cpu", "cpu", self.cpu_children)

@@ -54,7 +54,13 @@ def queued(settings: Settings) -> list[tuple[str, str, list[Any], list[str]]]:
 def submitted(flow: Flow, store: Store, **options: Any) -> str:
     stages = plan(flow.stages, options)
     new = jobs.NewJob(
-        id=jobs.new_id(), owner="", options=options, stages=[s.name for s in stages], source_name="x", source_bytes=1, source_sha256=""
+        id=jobs.new_id(),
+        owner="",
+        options=options,
+        stages=[s.name for s in stages],
+        source_name="x",
+        source_bytes=1,
+        source_sha256="",
     )
     jobs.create(store.database, new, each=[s.name for s in stages if s.each])
     flow.submit(new.id)

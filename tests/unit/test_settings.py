@@ -67,7 +67,9 @@ def test_the_network_is_not_served_without_a_key() -> None:
 
 
 def test_a_request_may_use_the_models_that_were_allowed() -> None:
-    some = settings(whisper_models="small,tiny", whisper_aliases="fast=tiny,house=/models/house", allowed_models="medium")
+    some = settings(
+        whisper_models="small,tiny", whisper_aliases="fast=tiny,house=/models/house", allowed_models="medium"
+    )
     assert some.model_for(None) == "small"
     assert some.model_for("fast") == "tiny"
     assert some.model_for("house") == "/models/house"

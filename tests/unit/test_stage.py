@@ -22,7 +22,13 @@ class OtherLength(Options):
 
 
 def made(
-    name: str, reads: Sequence[str], writes: Sequence[str], *, options: type[Options] = Empty, each: str | None = None, when: Any = None
+    name: str,
+    reads: Sequence[str],
+    writes: Sequence[str],
+    *,
+    options: type[Options] = Empty,
+    each: str | None = None,
+    when: Any = None,
 ) -> Stage:
     return Stage(
         name=name, function=lambda *_: None, options=options, queue="cpu", reads=tuple(reads), writes=tuple(writes),

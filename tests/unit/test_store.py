@@ -228,8 +228,11 @@ def test_progress_counts_running_chunks_by_how_far_they_are(database: Database) 
     assert job is not None
     stages = progress.by_stage(job.steps, {("transcribe", 1): 0.5}, at=jobs.now())
     assert [(s.stage, s.status, s.done, s.total) for s in stages] == [
-        ("normalise", "done", 1, 1), ("chunk", "done", 1, 1), ("transcribe", "running", 1, 4), ("merge", "pending", 0, 1),
-    ]  # fmt: skip
+        ("normalise", "done", 1, 1),
+        ("chunk", "done", 1, 1),
+        ("transcribe", "running", 1, 4),
+        ("merge", "pending", 0, 1),
+    ]
     assert progress.overall(stages, {"normalise": 5, "chunk": 5, "transcribe": 80, "merge": 10}) == pytest.approx(
         (5 + 5 + 80 * 1.5 / 4) / 100
     )
