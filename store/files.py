@@ -186,6 +186,7 @@ class Storage:
         with self.create("health", secrets.token_hex(8)) as probe:
             probe.write(b"ok")
             probe.drop()
+        self.delete("health")
 
 
 @contextlib.contextmanager
