@@ -39,9 +39,9 @@ check: python ## Style, types and the import rule
 constraints: python ## Choose the newest versions that fit together anew (takes both Pythons)
 	@$(ENVIRONMENT) constraints
 
-demo-model: python ## Train the bundled demo model anew (hours; goes on where it stopped)
-	@$(ENVIRONMENT) dev
-	@$(BIN)/python models/training/make_demo_model.py $(STEPS)
+demo-model: python ## Train the bundled demo model anew (hours; goes on where it stopped): TRAINING="--scale 0.1"
+	@$(ENVIRONMENT) train --folder build/training
+	@build/training/bin/python -m models.training.make_demo_model --work work-demo-model $(TRAINING)
 
 clean: ## Remove what was built; recordings and transcripts in data/ stay
 	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -105,7 +105,7 @@ def _prepare(settings: Settings, supervisor: Supervisor, own_redis: Path | None)
             ) from error
     try:
         open_store(settings).database.upgrade()
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError, ImportError) as error:
         raise Refused("The database cannot be opened: check DATABASE_URL and that its server runs.") from error
 
 

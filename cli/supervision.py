@@ -19,11 +19,14 @@ from cli.stack import Program
 
 GROUP = "longhand"
 """Everything but Redis: stopped together, and before it."""
+FIRST, LAST = 100, 900
+"""Who is started first is stopped last."""
 RETRIES = 100_000
 """Starts of a process that dies at once; each waits a second longer than the last, so this is for ever."""
 STOP_SECONDS = 25.0
 LOG_BYTES = "10MB"
 LOGS_KEPT = 3
+# Paths are relative to run/, where supervisord is started: it would expand a % in them, and cut them at a ;.
 _SECTION = """\
 [program:{name}]
 command={command}
@@ -32,11 +35,12 @@ stopwaitsecs={stop_seconds}
 stopasgroup=false
 killasgroup=true
 autostart={autostart}
+priority={priority}
 autorestart=true
 startsecs=2
 startretries={retries}
 redirect_stderr=true
-stdout_logfile=%(here)s/../logs/{name}.log
+stdout_logfile=../logs/{name}.log
 stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={logs_kept}
 """
@@ -46,11 +50,11 @@ _HEAD = """\
 nodaemon=true
 silent=true
 umask=077
-pidfile=%(here)s/supervisord.pid
-logfile=%(here)s/../logs/supervisord.log
+pidfile=supervisord.pid
+logfile=../logs/supervisord.log
 logfile_maxbytes={log_bytes}
 logfile_backups={logs_kept}
-childlogdir=%(here)s
+childlogdir=.
 
 [unix_http_server]
 file={socket}
@@ -90,9 +94,9 @@ def configuration(programs: Sequence[Program], *, socket: Path, redis: Program |
     if redis is not None:
         sections.append(_section(redis, autostart=True))
     sections += [_section(program, autostart=False) for program in programs]
-    # Groups are stopped from the highest priority to the lowest, one after the other.
+    # Groups are stopped from the highest priority to the lowest, one after the other; the members of one all at once.
     names = ",".join(program.name for program in programs)
-    return "\n".join([*sections, f"[group:{GROUP}]\nprograms={names}\npriority=900\n"])
+    return "\n".join([*sections, f"[group:{GROUP}]\nprograms={names}\npriority={LAST}\n"])
 
 
 def _section(program: Program, *, autostart: bool) -> str:
@@ -104,6 +108,7 @@ def _section(program: Program, *, autostart: bool) -> str:
         stop_signal=program.stop_signal,
         stop_seconds=program.stop_seconds,
         autostart=str(autostart).lower(),
+        priority=FIRST if autostart else LAST,
         retries=RETRIES,
         log_bytes=LOG_BYTES,
         logs_kept=LOGS_KEPT,

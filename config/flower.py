@@ -25,6 +25,7 @@ basic_auth = [f"{_settings.flower_user}:{_settings.flower_password.get_secret_va
 Metrics.get = authenticated(Metrics.get)
 
 # Tasks are still to be seen after a restart, and memory does not grow with their number.
+(_settings.data_dir / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
 persistent = True
 db = str(_settings.data_dir / "run" / "flower")
 state_save_interval = 30_000

@@ -1,4 +1,4 @@
-"""Chooses the exact version of every package: requirements/*.txt -> requirements/constraints.txt.
+"""Chooses the exact version of every package: requirements/*.txt but the training's -> requirements/constraints.txt.
 
 Each Python is asked by its own interpreter, since pip evaluates environment markers for the Python it runs under. The
 oldest chooses; the others keep its choice, so that one version serves all.
@@ -15,9 +15,11 @@ import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+REQUIREMENTS = ("dev.txt", "gpu.txt")
+"""With what they include, everything but the training of the demo model, which names its versions itself."""
 VERSIONS = ((3, 11), (3, 12))
 HEAD = """\
-# Exact versions of everything in requirements/*.txt, for Python 3.11 and 3.12.
+# Exact versions of everything in requirements/*.txt (but the training's), for Python 3.11 and 3.12.
 # Made by `make constraints`; do not edit.
 """
 FORBIDDEN = {"torch", "torchaudio", "triton"}
@@ -31,7 +33,7 @@ def choose_versions(root: Path, *, pip: AbstractContextManager[Path], build: str
         subprocess.CalledProcessError: pip found no versions that fit; it has said why.
     """
     folder = root / "requirements"
-    wanted = [arg for path in sorted(folder.glob("*.txt")) if path.name != "constraints.txt" for arg in ("-r", path)]
+    wanted = [arg for name in REQUIREMENTS for arg in ("-r", folder / name)]
     chosen: dict[str, dict[tuple[int, int], str]] = {}
     with pip as wheel, tempfile.TemporaryDirectory(prefix="longhand-versions-") as scratch:
         first = Path(scratch) / "first.txt"

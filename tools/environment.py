@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pip_wheel import PipNotFound, fetch_pip
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = {"run": "local.txt", "dev": "dev.txt"}
+SETS = {"run": "local.txt", "dev": "dev.txt", "train": "train.txt"}
 """What an environment is for, and the requirement file with its packages; dev includes run."""
 SUPPORTED = ((3, 11), (3, 12))
 BUILD = "setuptools>=77"
@@ -128,7 +128,7 @@ def read_stamp(path: Path) -> dict[str, object]:
 
 def covers(installed: object, what: str) -> bool:
     """Whether the sets that are installed have everything of this one."""
-    return isinstance(installed, list) and (what in installed or "dev" in installed)
+    return isinstance(installed, list) and (what in installed or (what == "run" and "dev" in installed))
 
 
 def python_of(folder: Path) -> Path:
@@ -170,7 +170,8 @@ def make(folder: Path, *, ensurepip: bool = True) -> None:
             return
     with fetched_pip() as wheel:
         # A wheel is a zip file, and pip's has a program in it: it installs itself.
-        subprocess.run([python, wheel / "pip", "install", "--quiet", "--no-deps", wheel], env=environment(), check=True)  # noqa: S603
+        command = [python, wheel / "pip", "install", "--quiet", "--no-index", "--no-deps", wheel]
+        subprocess.run(command, env=environment(), check=True)  # noqa: S603  # pip, in our own environment
 
 
 def has_ensurepip() -> bool:
