@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.client import ApiError, Client, Exit, Job
 from cli.connection import talks_to_api
-from cli.screen import job_state, plain, seconds, state_of
+from cli.screen import for_tables, job_state, plain, seconds, state_of
 
 STATUSES = ["queued", "running", "done", "failed", "cancelled"]
 
@@ -54,9 +54,7 @@ def list_(client: Client, status: str | None, limit: int, as_json: bool) -> None
         made = job["created_at"].replace("T", " ")[:16]
         cells = (job["id"], job_state(job), job["source"]["name"], seconds(job["source"]["duration"]), made)
         table.add_row(*(Text(cell) for cell in cells))
-    console = Console(highlight=False)
-    # Where no terminal sets a width, whoever reads it wants whole lines.
-    console.print(table, **({} if console.is_terminal else {"width": 1000}))  # type: ignore[arg-type]  # of one kind
+    for_tables().print(table)
 
 
 @jobs.command(cls=ApiCommand)
@@ -79,8 +77,8 @@ def described(job: Job) -> list[str]:
     about = ", ".join(filter(None, [source["format"], seconds(source["duration"]), f"{source['bytes'] / 1e6:.1f} MB"]))
     lines = [f"{job['id']}  {job_state(job)}", f"  {source['name']} ({about})"]
     for step in job["steps"]:
-        share = f"{100 * step['progress']:.0f} %" if step["status"] == "running" and step.get("progress") else ""
-        lines.append(f"  {step['stage']:<16}{step['status']:<10}{state_of(step) if share == '' else share}".rstrip())
+        more = {"done": state_of(step), "running": f"{100 * (step.get('progress') or 0):.0f} %"}
+        lines.append(f"  {step['stage']:<16}{step['status']:<10}{more.get(step['status'], '')}".rstrip())
     if job["error"]:
         lines.append(f"  failed: {job['error']['detail']}")
     lines += [f"  warning: {warning['detail']}" for warning in job["warnings"]]

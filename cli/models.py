@@ -14,7 +14,7 @@ from cli import preflight
 from cli.client import ApiError, Client, Exit
 from cli.configuration import explain
 from cli.connection import talks_to_api
-from cli.screen import download, plain
+from cli.screen import download, for_tables, plain
 from config.settings import Settings
 from pipelines.engines import resolve
 from pipelines.errors import LonghandError
@@ -40,13 +40,16 @@ class Row:
 def list_(client: Client) -> None:
     """The models that requests may use, and every size there is."""
     settings = _settings()
-    console = Console(highlight=False)
+    console = for_tables()
     try:
         _, health = client.health()
         loaded: list[str] | None = list(health.get("model", {}).get("loaded_models", []))
     except ApiError as error:
         loaded = None
         plain(console, f"What is loaded cannot be told: {error.detail}\n")
+    if loaded and "whisper_models" not in settings.model_fields_set:
+        # Nobody chose, so `longhand up` did, and what it chose is in memory.
+        settings = settings.model_copy(update={"whisper_models": loaded})
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("model", "use", "on this machine", "loaded"):
         table.add_column(name, no_wrap=True)

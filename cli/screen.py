@@ -31,6 +31,12 @@ def plain(console: Console, text: str = "") -> None:
     console.print(Text(text), soft_wrap=True)
 
 
+def for_tables() -> Console:
+    """Standard output; where it is no terminal with a width, lines are as long as they need to be."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=1000)
+
+
 class StageDisplay:
     """One job, a row for each stage.
 
@@ -141,7 +147,8 @@ class FilesDisplay:
     def finish(self, row: TaskID, name: str, sentence: str, *, well: bool) -> None:
         """How it ended."""
         self._bars.update(row, state=sentence if not well else "done", completed=1.0 if well else None)
-        if not self._quiet and not self._console.is_terminal:
+        # A failure is told at the end in any case.
+        if well and not self._quiet and not self._console.is_terminal:
             plain(self._console, f"{name}: {sentence}")
 
 

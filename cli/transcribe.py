@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from cli.client import ApiError, Client, Exit, Job
 from cli.connection import talks_to_api
+from cli.results import check_targets, name_targets, write_aside
 from cli.screen import FilesDisplay, plain, seconds
 from cli.signals import Stopped, heard
 from pipelines.formats import FORMATS
@@ -145,33 +145,8 @@ def _request(files: Sequence[Path], options: Mapping[str, Any]) -> Request:
         targets = {}
     else:
         targets = name_targets(recordings, folder, formats)
-        _check_targets(targets, overwrite=options["overwrite"])
+        check_targets(targets, overwrite=options["overwrite"])
     return Request(recordings, fields | {"formats": ",".join(formats)} | options["further"], formats, targets)
-
-
-def name_targets(recordings: Sequence[Path], folder: Path, formats: Sequence[str]) -> dict[Path, dict[str, Path]]:
-    """Where results go: talk.mp3 -> talk.srt; talk.mp3 and talk.wav -> talk.mp3.srt, talk.wav.srt; then by number."""
-    stems = Counter(path.stem.casefold() for path in recordings)
-    taken: set[str] = set()
-    targets = {}
-    for path in recordings:
-        wanted = path.stem if stems[path.stem.casefold()] == 1 else path.name
-        chosen, number = wanted, 1
-        while chosen.casefold() in taken:
-            number += 1
-            chosen = f"{wanted}-{number}"
-        taken.add(chosen.casefold())
-        targets[path] = {name: folder / f"{chosen}.{name}" for name in formats}
-    return targets
-
-
-def _check_targets(targets: Mapping[Path, Mapping[str, Path]], *, overwrite: bool) -> None:
-    inputs = {path.resolve() for path in targets}
-    for target in (target for by_format in targets.values() for target in by_format.values()):
-        if target.resolve() in inputs:
-            raise click.UsageError(f"{target} is one of the recordings: choose another folder with -o.")
-        if target.exists() and not overwrite:
-            raise click.UsageError(f"{target} is already there: add --overwrite, or choose another folder with -o.")
 
 
 class Batch:
@@ -282,17 +257,6 @@ def worst(outcomes: Sequence[Outcome]) -> Exit:
     """The exit code for all: their common one, or "some failed"."""
     codes = {outcome.exit_code for outcome in outcomes}
     return codes.pop() if len(codes) == 1 else Exit.FAILED
-
-
-def write_aside(target: Path, content: bytes) -> None:
-    """Write a file under another name first, so that nobody ever sees half of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _duration(job: Job) -> float | None:

@@ -93,13 +93,11 @@ def _serve(settings: Settings, workers: Workers, send: Path | None, *, once: boo
         preflight.check_ports(settings)
         settings, made_up = _with_secrets(settings)
         settings = _with_models(settings, console)
-        began_work = time.monotonic()
         with _stack(settings, places, workers, console) as supervisor:
             client = Client(preflight.address(settings.bind_host, settings.bind_port), _secret(settings.api_key))
             with contextlib.closing(client):
                 _wait(supervisor, client, console)
-                took = time.monotonic() - (began if not send else began_work)
-                plain(console, f"Longhand is ready after {seconds(took)}.")
+                plain(console, f"Longhand is ready after {seconds(time.monotonic() - began)}.")
                 _addresses(console, settings, made_up, client.url)
                 well = _transcribe(client, send, settings, console) if send else True
                 if not once:

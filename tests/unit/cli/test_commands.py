@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from cli.transcribe import Outcome, name_targets, worst
+from cli.results import name_targets
+from cli.transcribe import Outcome, worst
 from config.settings import Settings
 from tests.unit.cli.conftest import ScriptedServer
 
@@ -168,9 +169,11 @@ def test_the_key_this_machine_made_is_shown_to_this_machine_only(monkeypatch: py
 
 
 def test_jobs_are_listed_and_shown_as_they_are(server: ScriptedServer) -> None:
-    server.says(200, {"jobs": [JOB], "next_cursor": None})
+    long = "long name " * 12
+    job = JOB | {"source": JOB["source"] | {"name": f"{long}[red]talk[/].mp3"}}
+    server.says(200, {"jobs": [job], "next_cursor": None})
     result = run("jobs", "list", url=server.url)
-    assert "[red]talk[/].mp3" in result.stdout
+    assert f"{long}[red]talk[/].mp3" in result.stdout
     assert "1 min 5 s" in result.stdout
     server.answers.clear()
     server.says(200, FAILED)
