@@ -51,20 +51,22 @@ def _with_noise(clean: Recording, seed: int, decibels: float) -> Recording:
 
 
 def _long(transcribe: Transcribe, recordings: list[Recording], **options: Any) -> Figures:
-    pairs, errors, segments = [], [], 0
+    pairs: list[tuple[str, str]] = []
+    errors: list[float] = []
     for heard in recordings:
         found = list(transcribe(heard.audio, language="en", word_timestamps=True, **OPTIONS, **options)[0])
         pairs.append((heard.text, " ".join(segment.text for segment in found)))
         words = [Word(word.start, word.end, word.word) for segment in found for word in segment.words]
         errors += start_errors(heard.words, words)
-        segments += len(found)
-    return {
+    figures: Figures = {
         "minutes": round(sum(heard.duration for heard in recordings) / 60),
         "wer": _rounded(word_error_rate(pairs)),
-        "word_start_median_s": _rounded(statistics.median(errors)),
-        "word_start_90th_s": _rounded(statistics.quantiles(errors, n=10)[-1]),
-        "word_start_mean_s": _rounded(statistics.fmean(errors)),
     }
+    if len(errors) > 1:  # a model at the beginning of its training hears no word at all
+        figures["word_start_median_s"] = _rounded(statistics.median(errors))
+        figures["word_start_90th_s"] = _rounded(statistics.quantiles(errors, n=10)[-1])
+        figures["word_start_mean_s"] = _rounded(statistics.fmean(errors))
+    return figures
 
 
 def _nothing_said(model: WhisperModel, batched: BatchedInferencePipeline) -> Figures:

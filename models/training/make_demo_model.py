@@ -3,7 +3,8 @@
     python -m models.training.make_demo_model --work work-demo-model
 
 Each part is skipped where its result is there already; training goes on from its last checkpoint. The model ends up in
-`WORK/model`, the figures in `WORK/evaluation.json`. About three hours on two cores.
+`WORK/model`, the figures in `WORK/evaluation.json`. It takes some hours on two cores; stop and start it at will.
+To ship the result, copy it over `models/demo/whisper` and run the tests.
 """
 
 from __future__ import annotations
