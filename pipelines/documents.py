@@ -123,14 +123,6 @@ class ChunkTranscript(Document):
     warnings: list[Warn] = []
 
 
-class Turn(Document):
-    """A stretch of one speaker."""
-
-    start: float
-    end: float
-    speaker: str
-
-
 class Speaker(Document):
     """Somebody who speaks in the recording."""
 

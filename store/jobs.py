@@ -204,13 +204,6 @@ def expired(database: Database, *, days: float) -> list[str]:
         return list(session.scalars(query))
 
 
-def count_active(database: Database) -> dict[str, int]:
-    """How many jobs are queued and running."""
-    with database.read() as session:
-        query = select(Job.status, func.count()).where(Job.status.in_(ACTIVE)).group_by(Job.status)
-        return {name: count for name, count in session.execute(query)}
-
-
 def _move(session: Session, job_id: str, old: Sequence[str], *conditions: Any, **values: Any) -> bool:
     query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**values)
     return _changed(session.execute(query.execution_options(synchronize_session=False)))

@@ -1,11 +1,11 @@
 """Records of the pieces of a job's work: who runs which, how often it was started, which are done."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from sqlalchemy import CursorResult, and_, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from store.database import Database
 from store.jobs import now
@@ -43,41 +43,34 @@ def begin(
     Pending work is anybody's. Running work is taken over once it has shown no sign of life for ``stale_seconds``.
     """
     at = now()
+    stale = at - timedelta(seconds=stale_seconds)
     here = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item)
-    free = or_(
-        Step.status == "pending",
-        and_(Step.status == "running", Step.alive_at < at - timedelta(seconds=stale_seconds)),
-    )
     active = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).exists()
+    free = or_(Step.status == "pending", and_(Step.status == "running", Step.alive_at < stale))
     with database.write() as session:
-        claim = (
-            update(Step)
-            .where(here, free, active, Step.attempts < max_attempts)
-            .values(
-                status="running",
-                attempts=Step.attempts + 1,
-                task_id=task_id,
-                worker=worker,
-                started_at=func.coalesce(Step.started_at, at),
-                alive_at=at,
-            )
-        )
-        if _count(session.execute(claim.execution_options(synchronize_session=False))):
-            first = update(Job).where(Job.id == job_id, Job.status == "queued").values(status="running", started_at=at)
-            session.execute(first)
-            if item != WHOLE:
-                whole = and_(Step.job_id == job_id, Step.stage == stage, Step.item == WHOLE, Step.status == "pending")
-                session.execute(update(Step).where(whole).values(status="running", started_at=at, alive_at=at))
+        claim = update(Step).where(here, free, active, Step.attempts < max_attempts)
+        values = {"status": "running", "attempts": Step.attempts + 1, "task_id": task_id, "worker": worker}
+        times = {"started_at": func.coalesce(Step.started_at, at), "alive_at": at}
+        if _count(session.execute(claim.values(**values, **times).execution_options(synchronize_session=False))):
+            _mark_started(session, job_id, stage, at)
             return Begin.RUN
         if not session.scalar(select(active)):
             return Begin.OVER
         step = session.execute(select(Step.status, Step.attempts, Step.alive_at).where(here)).one_or_none()
-        if step is None:
-            return Begin.OVER
-        if step.status == "done":
-            return Begin.DONE
-        free_now = step.status == "pending" or step.alive_at < at - timedelta(seconds=stale_seconds)
-        return Begin.EXHAUSTED if free_now else Begin.TAKEN
+    if step is None:
+        return Begin.OVER
+    if step.status == "done":
+        return Begin.DONE
+    # Nobody is at it and it could not be claimed: the attempts are used up.
+    return Begin.EXHAUSTED if step.status == "pending" or step.alive_at < stale else Begin.TAKEN
+
+
+def _mark_started(session: Session, job_id: str, stage: str, at: datetime) -> None:
+    """With its first piece of work the job runs, and with its first chunk the stage."""
+    job = update(Job).where(Job.id == job_id, Job.status == "queued").values(status="running", started_at=at)
+    whole = and_(Step.job_id == job_id, Step.stage == stage, Step.item == WHOLE, Step.status == "pending")
+    session.execute(job)
+    session.execute(update(Step).where(whole).values(status="running", started_at=at, alive_at=at))
 
 
 def alive(database: Database, job_id: str, stage: str, item: int, *, task_id: str) -> bool:
@@ -152,11 +145,6 @@ def stale(database: Database, *, seconds: float) -> list[str]:
             execution_options={"synchronize_session": False},
         )
     return found
-
-
-def failures(steps: Sequence[Step]) -> int:
-    """How often pieces of work had to be started again."""
-    return sum(max(0, step.attempts - 1) for step in steps)
 
 
 def _left(job_id: str, stage: str) -> Any:
