@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Span, Warn, Word
+from pipelines.hearing import Heard, normalise
 from pipelines.languages import between_sentences
-from pipelines.seams import Heard, Overlap, merge, normalise
+from pipelines.seams import Overlap, merge
 
 _LONGEST_SEGMENT = 30.0
 _LONGEST_BREATH = 1.0

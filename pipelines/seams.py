@@ -1,56 +1,31 @@
 """Two hearings of the same stretch of speech made into one: pure, by word times.
 
 Neighbouring chunks overlap, so the words there were heard twice. What both heard alike anchors one hearing to the
-other; what only one heard is kept unless it was heard at the very edge of a chunk, where models garble and invent.
+other; between two anchors, the hearing that is more to be believed stands (``pipelines.hearing``). What only one heard
+is kept unless it was more likely made up.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.documents import Word
+from pipelines.hearing import EDGE, Heard, weigh
 
-_EDGE = 1.0
-"""Seconds at a chunk's end where a hearing is not trusted on its own."""
+_Hearings = tuple[list[Heard], list[Heard]]
+"""What the left and the right side heard of one stretch."""
 _SLACK = 0.5
 """Seconds by which the two hearings may place the same word differently at the ends of the overlap."""
 _APART, _APART_GUESSED = 1.0, 6.0
 """Seconds between two hearings of one word: at most the first, or the second if a time is a guess."""
+_DOUBTED = 0.5
+"""The credit at which a word is as likely made up as said."""
+_CLEARLY = 0.05
+"""Credit by which one hearing must be better on average for that to count: by less they differ for no reason."""
+_BRIEFEST = 0.1
+"""Seconds that any word counts for, also one that was given no time."""
 _NEARBY = 0.3
-"""Seconds between a word of one side and a word of the other that stand for each other although they differ."""
+"""Seconds between words in a row; also between two that stand for each other although they differ."""
 _BOUNDARY = 1.5
 """Seconds a seam may move away from where it was planned to fall between two segments of one side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A word and where it comes from."""
-
-    part: int
-    """Index of the chunk."""
-    segment: int
-    """Index of the segment within the chunk's."""
-    index: int
-    """Index of the word within the segment's."""
-    word: Word
-    key: str
-    """What is compared: the text without case and punctuation."""
-    guessed: bool = False
-    """Whether its times are interpolated."""
-
-    @property
-    def start(self) -> float:
-        """Seconds."""
-        return self.word.start
-
-    @property
-    def end(self) -> float:
-        """Seconds."""
-        return self.word.end
-
-    @property
-    def middle(self) -> float:
-        """Seconds."""
-        return (self.word.start + self.word.end) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +42,7 @@ class Overlap:
     @property
     def edge(self) -> float:
         """Seconds at each end where the chunk that ends there is not trusted on its own."""
-        return min(_EDGE, (self.end - self.start) / 4)
-
-
-def normalise(text: str) -> str:
-    """The text by which two hearings of a word are compared."""
-    return "".join(filter(str.isalnum, text.casefold())) or text.strip()
+        return min(EDGE, (self.end - self.start) / 4)
 
 
 def merge(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> list[Heard]:
@@ -97,15 +67,30 @@ def merge(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> li
     return [*left[:first], *weave(left[first:], right[:last], overlap), *right[last:]]
 
 
-def _weave(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> Iterator[Heard]:
+def _weave(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> list[Heard]:
+    left, right = weigh(left, overlap.end, overlap.edge), weigh(right, overlap.start, overlap.edge)
     anchors = _align(left, right)
     switch = _switch(left, right, anchors, overlap)
+    woven: list[Heard] = []
+    twins: dict[int, Heard] = {}
     i = j = 0
     for ours, theirs in anchors:
-        yield from _settle(left[i:ours], right[j:theirs], overlap, switch)
-        yield left[ours] if min(left[ours].start, right[theirs].start) < switch else right[theirs]
+        woven += _settle(left[i:ours], right[j:theirs], overlap, switch)
+        one, other = left[ours], right[theirs]
+        believed, twins[len(woven)] = (one, other) if min(one.start, other.start) < switch else (other, one)
+        woven.append(believed)
         i, j = ours + 1, theirs + 1
-    yield from _settle(left[i:], right[j:], overlap, switch)
+    woven += _settle(left[i:], right[j:], overlap, switch)
+    return _fitted(woven, twins)
+
+
+def _fitted(woven: list[Heard], twins: Mapping[int, Heard]) -> list[Heard]:
+    """With an agreed word as the other side placed it, where one side's time for it collides with its neighbours."""
+    for number, twin in twins.items():
+        around = woven[max(0, number - 1) : number] + woven[number + 1 : number + 2]
+        if any(_overlap(woven[number], word) for word in around) and not any(_overlap(twin, word) for word in around):
+            woven[number] = twin
+    return woven
 
 
 def _weave_guessed(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap) -> Iterator[Heard]:
@@ -149,12 +134,20 @@ def _align(left: Sequence[Heard], right: Sequence[Heard]) -> list[tuple[int, int
 
 
 def _likeness(one: Heard, other: Heard) -> float:
-    """0 for two different words, else from 0.4 to 1 by how close in time they are."""
-    if one.key != other.key:
+    """0 for two different words, else up to 1 by how close in time they are; at most ½ if they share no time.
+
+    So one word where both have it counts for more than two that are each the next one of "no, no, no".
+    """
+    # The second round of a decoder's loop must not pass for the words that were said.
+    if one.key != other.key or (one.credit > 0) != (other.credit > 0):
         return 0.0
-    most = _APART_GUESSED if one.guessed or other.guessed else _APART
-    apart = (abs(one.start - other.start) + abs(one.end - other.end)) / 2
-    return 1 - 0.6 * apart / most if apart <= most else 0.0
+    guessed = one.guessed or other.guessed
+    most = _APART_GUESSED if guessed else _APART
+    # Ends say less: a word is often drawn out over what comes after it.
+    apart = (2 * abs(one.start - other.start) + abs(one.end - other.end)) / 3
+    if apart > most:
+        return 0.0
+    return (1 - 0.6 * apart / most) * (1.0 if guessed or _overlap(one, other) else 0.5)
 
 
 def _switch(
@@ -177,43 +170,62 @@ def _switch(
 
 def _settle(left: Sequence[Heard], right: Sequence[Heard], overlap: Overlap, switch: float) -> Iterator[Heard]:
     """What was said between two anchors, where the sides do not agree."""
-    if not left and not right:
-        return
-    trusted_left = {id(word) for word in left if word.middle <= overlap.end - overlap.edge}
-    trusted_right = {id(word) for word in right if word.middle >= overlap.start + overlap.edge}
-    for ours, theirs in _clashes(left, right):
-        safe_ours = [word for word in ours if id(word) in trusted_left]
-        safe_theirs = [word for word in theirs if id(word) in trusted_right]
-        if not ours or not theirs:
-            yield from safe_ours or safe_theirs
-            continue
-        all_ours, all_theirs = len(safe_ours) == len(ours), len(safe_theirs) == len(theirs)
-        if not all_ours and not all_theirs:
-            yield from _cut(ours, theirs, switch)
-            continue
+    shared_left = [word for word in left if word.middle > overlap.start]
+    shared_right = [word for word in right if word.middle < overlap.end]
+    # Outside the overlap there is nobody to disagree.
+    yield from (word for word in left if word.middle <= overlap.start)
+    for ours, theirs in _runs(_clashes(shared_left, shared_right), overlap):
+        if ours and theirs:
+            yield from _decide(ours, theirs, overlap, switch)
+        else:
+            yield from _unless_made_up(ours or theirs)
+    yield from (word for word in right if word.middle >= overlap.end)
+
+
+def _decide(ours: list[Heard], theirs: list[Heard], overlap: Overlap, switch: float) -> list[Heard]:
+    """The better of two hearings of one stretch; of two as good, the one that is farther from its chunk's end."""
+    clearly = _CLEARLY * min(sum(map(_seconds, side)) for side in (ours, theirs))
+    if _spans((ours, theirs), overlap):
+        planned = _cut(ours, theirs, switch)
+        best = max((_cut(ours, theirs, word.end) for word in [*ours, *theirs]), key=_worth)
+        return best if _worth(best) - _worth(planned) > clearly else planned
+    better = _worth(ours) - _worth(theirs)
+    if abs(better) <= clearly:
         middle = (min(ours[0].start, theirs[0].start) + max(ours[-1].end, theirs[-1].end)) / 2
-        believe_ours = all_ours and (not all_theirs or middle < switch)
-        believed, other = (ours, safe_theirs) if believe_ours else (theirs, safe_ours)
-        # One long word against many: the many were heard, the one was made up to fill the time.
-        yield from other if len(other) > 2 * len(believed) else believed
+        better = switch - middle
+    return ours if better > 0 else theirs
 
 
-def _cut(ours: Sequence[Heard], theirs: Sequence[Heard], at: float) -> Iterator[Heard]:
+def _unless_made_up(alone: Sequence[Heard]) -> Sequence[Heard]:
+    """Words only one side heard, but for what nobody can have said; nothing if most of it was probably not said."""
+    possible = [word for word in alone if word.credit > 0]
+    return possible if sum(word.credit - _DOUBTED for word in possible) > 0 else []
+
+
+def _worth(words: Sequence[Heard]) -> float:
+    """Seconds heard right less seconds made up, as far as credit tells."""
+    return sum((word.credit - _DOUBTED) * _seconds(word) for word in words)
+
+
+def _seconds(word: Heard) -> float:
+    return max(word.end - word.start, _BRIEFEST)
+
+
+def _cut(ours: Sequence[Heard], theirs: Sequence[Heard], at: float) -> list[Heard]:
     """Our words before a moment and theirs after it; a word both have across it stands once."""
     before = [word for word in ours if word.middle < at]
     after = [word for word in theirs if word.middle >= at]
     if before and after and _overlap(before[-1], after[0]):
         after = after[1:]
-    yield from before
-    yield from after
+    return before + after
 
 
-def _clashes(left: Sequence[Heard], right: Sequence[Heard]) -> list[tuple[list[Heard], list[Heard]]]:
+def _clashes(left: Sequence[Heard], right: Sequence[Heard]) -> list[_Hearings]:
     """The words in groups that share no time with each other, in order; in a group the sides contradict each other."""
     groups = [([word], list[Heard]()) for word in left]
     for word in right:
         touching = [group for group in groups if any(_overlap(word, other) for other in group[0])]
-        joined: tuple[list[Heard], list[Heard]] = ([], [])
+        joined: _Hearings = ([], [])
         for group in touching:
             joined[0].extend(group[0])
             joined[1].extend(group[1])
@@ -224,26 +236,36 @@ def _clashes(left: Sequence[Heard], right: Sequence[Heard]) -> list[tuple[list[H
         ours.sort(key=_place)
         theirs.sort(key=_place)
     groups.sort(key=lambda group: min(word.start for side in group for word in side))
-    return _substitutes(groups)
+    return groups
 
 
 def _place(word: Heard) -> tuple[int, int, int]:
     return word.part, word.segment, word.index
 
 
-def _substitutes(groups: list[tuple[list[Heard], list[Heard]]]) -> list[tuple[list[Heard], list[Heard]]]:
-    """Put a group that only one side has together with one close by that only the other has."""
-    found: list[tuple[list[Heard], list[Heard]]] = []
+def _runs(groups: Sequence[_Hearings], overlap: Overlap) -> list[_Hearings]:
+    """The groups with those close to each other put together: words in a row were heard right or wrong together.
+
+    Not so far that it holds words from both ends of the overlap: there each side is right about its own.
+    """
+    runs: list[_Hearings] = []
     for ours, theirs in groups:
-        if found and bool(ours) != bool(theirs):
-            before_ours, before_theirs = found[-1]
-            alone = bool(before_ours) != bool(before_theirs) and bool(before_ours) != bool(ours)
-            one, other = (before_ours or before_theirs)[-1], (ours or theirs)[0]
-            if alone and other.start - one.end < _NEARBY:
-                found[-1] = (before_ours or ours, before_theirs or theirs)
+        if runs:
+            together = runs[-1][0] + ours, runs[-1][1] + theirs
+            apart = min(word.start for word in ours + theirs) - max(word.end for side in runs[-1] for word in side)
+            alone = all(bool(one) != bool(other) for one, other in (runs[-1], (ours, theirs)))
+            if apart < _NEARBY and (alone or not _spans(together, overlap)):
+                runs[-1] = together
                 continue
-        found.append((ours, theirs))
-    return found
+        runs.append((ours, theirs))
+    return runs
+
+
+def _spans(hearings: _Hearings, overlap: Overlap) -> bool:
+    """Whether there are words from both ends of the overlap, where one side or the other is not trusted."""
+    start = min(word.start for side in hearings for word in side)
+    end = max(word.end for side in hearings for word in side)
+    return start < overlap.start + overlap.edge and end > overlap.end - overlap.edge
 
 
 def _overlap(one: Heard, other: Heard) -> bool:

@@ -11,13 +11,17 @@ from pipelines.joining import distinct, join, language_of, text_of, transcribed_
 Said = tuple[float, float, str]
 
 
+SURE, UNSURE = 0.9, 0.3
+
+
 def word(start: float, end: float, text: str) -> Word:
-    return Word(start=start, end=end, word=f" {text}", probability=0.9)
+    """A word the engine is sure of, but for one with a question mark in front."""
+    return Word(start=start, end=end, word=f" {text.lstrip('?')}", probability=UNSURE if text[0] == "?" else SURE)
 
 
 def segment(*said: Said, times: bool = True, number: int = 7) -> Segment:
     """A segment of these words; `times`: with word times."""
-    text = " ".join(text for _, _, text in said)
+    text = " ".join(text.lstrip("?") for _, _, text in said)
     words = [word(*one) for one in said] if times else []
     return Segment(
         id=number, start=said[0][0], end=said[-1][1], text=text, avg_logprob=-0.2, no_speech_prob=0.01, words=words
@@ -167,6 +171,62 @@ def test_one_word_drawn_out_does_not_swallow_the_sentence_the_other_heard() -> N
     left = part(0, segment((7.0, 10.9, "so")))
     right = part(1, segment(*said("the train left on time today", 7.2)))
     assert words(join(TWO, [left, right])) == ["the", "train", "left", "on", "time", "today"]
+
+
+def test_the_hearing_that_is_surer_stands_wherever_it_is() -> None:
+    wrong, right = said("the ?driver ?lives in", 8), said("the dry weather in", 8)
+    for left, other in ((wrong, right), (right, wrong)):
+        assert words(join(TWO, [part(0, segment(*left)), part(1, segment(*other))])) == ["the", "dry", "weather", "in"]
+
+
+def test_a_wrong_word_is_not_taken_from_one_side_and_the_next_from_the_other() -> None:
+    left = part(0, segment(*said("the ?dry weather in", 8)))
+    right = part(1, segment((8, 8.4, "the"), (8.5, 8.7, "driver"), (8.8, 9.4, "lives"), (9.5, 9.9, "in")))
+    assert words(join(TWO, [left, right])) == ["the", "driver", "lives", "in"]
+
+
+def test_two_sure_short_words_do_not_outvote_a_surer_long_one() -> None:
+    left = part(0, segment((7, 7.3, "the"), (7.3, 7.8, "?last"), (7.8, 7.95, "point"), (8, 8.3, "is")))
+    right = part(1, segment((7, 7.3, "the"), (7.3, 7.95, "restaurant"), (8, 8.3, "is")))
+    assert words(join(TWO, [left, right])) == ["the", "restaurant", "is"]
+
+
+def test_a_loop_of_the_decoder_stands_nowhere() -> None:
+    clean = said("this is a cheap contract", 8)
+    at = clean[0][1]
+    looped = [clean[0], *[(at, at, text) for text in ["is", "a", "cheap", "contract", "this"]], *clean[1:]]
+    for left, right in ((looped, clean), (clean, looped)):
+        joined = join(TWO, [part(0, segment(*left)), part(1, segment(*right))])
+        assert words(joined) == ["this", "is", "a", "cheap", "contract"]
+        assert [(w.start, w.end) for one in joined for w in one.words] == [(start, end) for start, end, _ in clean]
+
+
+def test_words_only_one_chunk_heard_and_doubts_are_left_out() -> None:
+    left = part(0, segment(*said("about security", 8), (9.0, 9.4, "?Olivia"), (9.5, 9.8, "have")))
+    right = part(1, segment(*said("about security", 8), (9.5, 9.8, "have")))
+    assert words(join(TWO, [left, right])) == ["about", "security", "have"]
+
+
+def test_a_sentence_that_one_chunk_skipped_is_kept() -> None:
+    skipped = [(7.0, 7.3, "a"), (7.4, 9.8, "phone"), (10.0, 10.2, "the")]
+    heard = [(7.0, 7.3, "a"), (7.4, 7.8, "phone"), *said("he said ?no", 8.1), (10.0, 10.2, "the")]
+    for left, right in ((skipped, heard), (heard, skipped)):
+        joined = join(TWO, [part(0, segment(*left)), part(1, segment(*right))])
+        assert words(joined) == ["a", "phone", "he", "said", "no", "the"]
+        assert [w.start for one in joined for w in one.words] == [start for start, _, _ in heard]
+
+
+def test_the_end_of_a_sentence_that_the_next_chunk_skipped_is_kept_to_the_edge() -> None:
+    left = part(0, segment(*said("on the sixth of", 9.3), (11.3, 11.9, "November")))
+    right = part(1, segment((9.3, 9.7, "on"), (12.1, 14.0, "Sunday"), (14.1, 14.5, "afternoon")))
+    assert words(join(TWO, [left, right])) == ["on", "the", "sixth", "of", "November", "Sunday", "afternoon"]
+
+
+def test_a_word_across_the_edge_of_the_other_chunk_is_not_lost() -> None:
+    left = part(0, segment(*said("we left. Rachel went to", 9.3)))
+    right = part(1, segment((9.3, 9.7, "we"), (9.8, 11.6, "and"), (11.9, 12.4, "She"), (12.5, 12.9, "likes")))
+    heard = words(join(TWO, [left, right]))
+    assert heard[-2:] == ["She", "likes"]
 
 
 def test_segments_that_end_elsewhere_lose_and_double_nothing() -> None:
@@ -322,6 +382,48 @@ def test_no_word_is_lost_or_doubled_and_time_never_runs_back(seed: int, duration
         for mine, true in ((one.start, start), (one.end, end))
     ]
     assert max(off, default=0) <= 2 * JITTER
+
+
+def mishear(rng: random.Random, heard: ChunkTranscript, flawed: set[int], truth: list[Said]) -> ChunkTranscript:
+    """Here and there another word that is not sure, a loop, or nothing; never where the neighbour is wrong too."""
+    segments = []
+    for one in heard.segments:
+        changed: list[Word] = []
+        for this in one.words:
+            middle = (this.start + this.end) / 2
+            number = min(range(len(truth)), key=lambda n: abs((truth[n][0] + truth[n][1]) / 2 - middle))
+            trouble = rng.choice(["other", "invented", "loop", "deaf"]) if number in flawed else ""
+            if trouble == "other":
+                text, chance = f" x{rng.randrange(10**4)}", rng.uniform(0.05, 0.5)
+                changed.append(this.model_copy(update={"word": text, "probability": chance}))
+            elif trouble != "deaf":
+                changed.append(this.model_copy(update={"probability": rng.uniform(0.8, 1.0)}))
+            if trouble == "invented":
+                changed.append(Word(start=this.end, end=this.end + 0.08, word=" hm", probability=rng.uniform(0, 0.45)))
+            if trouble == "loop":
+                again = [f" {truth[n][2]}" for n in range(max(0, number - 3), number + 1)]
+                changed += [Word(start=this.end, end=this.end, word=w, probability=0.99) for w in again]
+        if changed:
+            text = "".join(w.word for w in changed).strip()
+            segments.append(one.model_copy(update={"words": changed, "text": text}))
+    return heard.model_copy(update={"segments": segments})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32))
+def test_where_one_side_is_wrong_the_other_is_believed(seed: int) -> None:
+    rng = random.Random(seed)
+    truth, cuts = make_truth(rng, 120), make_plan(rng, 120)
+    wrong: dict[int, set[int]] = {chunk.index: set() for chunk in cuts.chunks}
+    for before, after in pairwise(cuts.chunks):
+        for number in range(3, len(truth) - 1, 3):
+            # Only where two chunks listen can one put the other right, and if they agree on what is around it.
+            if after.start + 1 < truth[number - 1][0] and truth[number + 1][1] < before.end - 1:
+                wrong[rng.choice([before.index, after.index])].add(number)
+    parts = [mishear(rng, hear(rng, truth, chunk, 120), wrong[chunk.index], truth) for chunk in cuts.chunks]
+    joined = join(cuts, parts)
+    assert words(joined) == [text for _, _, text in truth]
+    assert in_order(joined, 120)
 
 
 @settings(max_examples=50, deadline=None)
