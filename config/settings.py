@@ -23,7 +23,13 @@ class Settings(BaseSettings):
     """What an operator chose. Fields are environment variables of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+        # A wrong value may be a secret in the wrong place: errors name the setting, not what it was set to.
+        hide_input_in_errors=True,
     )
 
     # Models

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import CursorResult, Delete, Engine, Update, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -62,6 +62,13 @@ class Database:
         """Raise unless the database answers."""
         with self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
+
+
+def changed(session: Session, statement: Update | Delete) -> bool:
+    """Run a change; whether it changed anything. This is how a compare-and-swap learns who won."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE and DELETE gives one
+    return result.rowcount > 0
 
 
 def _engine(url: str) -> Engine:

@@ -7,7 +7,8 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import redis
@@ -26,6 +27,16 @@ class Worker:
     queues: list[str]
     models: list[dict[str, str]]
     """``{"name", "device", "compute_type"}`` of each model in its memory."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """How far the running steps of a job were when last heard of."""
+
+    fractions: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Stage and item → 0 to 1."""
+    at: datetime | None = None
+    """When the last of these reports came."""
 
 
 class Events:
@@ -56,19 +67,23 @@ class Events:
         """Say how far a running step is, 0 to 1, and wake whoever watches the job."""
         key = f"{PREFIX}progress:{job_id}"
         with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
-            pipe.hset(key, f"{stage}/{item}", f"{min(max(fraction, 0.0), 1.0):.4f}")
+            pipe.hset(
+                key, mapping={f"{stage}/{item}": f"{min(max(fraction, 0.0), 1.0):.4f}", "at": f"{time.time():.3f}"}
+            )
             pipe.expire(key, PROGRESS_SECONDS)
             pipe.publish(f"{PREFIX}job:{job_id}", "progress")
             pipe.execute()
 
-    def fractions(self, job_id: str) -> dict[tuple[str, int], float]:
-        """How far each running step is; empty if Redis cannot tell."""
+    def live(self, job_id: str) -> Live:
+        """How far each running step is; nothing if Redis cannot tell."""
         try:
             found = cast("dict[str, str]", self._client.hgetall(f"{PREFIX}progress:{job_id}"))
         except redis.RedisError:
-            return {}
+            return Live()
+        at = found.pop("at", None)
         parts = ((*name.rpartition("/")[::2], value) for name, value in found.items())
-        return {(stage, int(item)): float(value) for stage, item, value in parts}
+        fractions = {(stage, int(item)): float(value) for stage, item, value in parts}
+        return Live(fractions, datetime.fromtimestamp(float(at), UTC) if at else None)
 
     def changed(self, job_id: str) -> None:
         """Wake whoever waits for this job. Best effort: waiters also look by themselves."""
@@ -118,13 +133,13 @@ class Events:
         """Say that a worker is leaving."""
         with contextlib.suppress(redis.RedisError):
             self._client.srem(f"{PREFIX}workers", worker)
-            self._client.delete(f"{PREFIX}worker:{worker}", f"{PREFIX}models:{worker}")
+            self._client.delete(f"{PREFIX}worker:{worker}")
 
-    def holds(self, worker: str, process: int, models: Sequence[dict[str, str]]) -> None:
-        """Say which models a process of a worker has in memory."""
+    def holds(self, worker: str, models: Sequence[dict[str, str]]) -> None:
+        """Say which models a worker's process has in memory; repeat well within ``PRESENCE_SECONDS``."""
         with contextlib.suppress(redis.RedisError):
             # One child at a time holds models (concurrency 1); a new child's word replaces a dead one's.
-            self._client.set(f"{PREFIX}models:{worker}", json.dumps({"process": process, "models": list(models)}))
+            self._client.set(f"{PREFIX}models:{worker}", json.dumps(list(models)), ex=PRESENCE_SECONDS)
 
     def workers(self) -> list[Worker]:
         """The workers that are alive.
@@ -139,7 +154,7 @@ class Events:
             if queues is None:
                 self._client.srem(f"{PREFIX}workers", name)
             else:
-                found.append(Worker(name, json.loads(queues), json.loads(models)["models"] if models else []))
+                found.append(Worker(name, json.loads(queues), json.loads(models) if models else []))
         return found
 
     def emptied(self) -> bool:

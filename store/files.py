@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -183,10 +185,30 @@ class Storage:
 
     def ping(self) -> None:
         """Raise unless files can be written and read back."""
-        with self.create("health", secrets.token_hex(8)) as probe:
-            probe.write(b"ok")
-            probe.drop()
-        self.delete("health")
+        name = secrets.token_hex(8)
+        with self.create("health", name) as probe:
+            probe.write(name.encode())
+            probe.keep()
+        try:
+            with self.open("health", name) as stream:
+                if stream.read() != name.encode():
+                    raise OSError("what was written was not read back")
+        finally:
+            self.remove("health", name)
+
+    def forgotten(self, *, seconds: float) -> Iterator[str]:
+        """Ids of the folders in which nothing has changed for this long."""
+        before = time.time() - seconds
+        for folder in self.fs.ls(self.root, detail=False) if self.fs.exists(self.root) else []:
+            found = self.fs.find(folder, detail=True).values()
+            changes = [_changed_at(entry) for entry in found] or [_changed_at(self.fs.info(folder))]
+            if max(changes) < before:
+                yield str(folder).rstrip("/").rsplit("/", 1)[1]
+
+
+def _changed_at(entry: dict[str, Any]) -> float:
+    at = entry.get("mtime", entry.get("LastModified", time.time()))
+    return at.timestamp() if isinstance(at, datetime) else float(at)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session, selectinload
 
-from store.database import Database
+from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
 
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}
@@ -122,8 +122,8 @@ def page(
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         at, _, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
-        return datetime.fromisoformat(at), job_id
-    except (ValueError, UnicodeError) as error:
+        return datetime.fromisoformat(at).astimezone(UTC), job_id
+    except (ValueError, OverflowError) as error:
         raise ValueError("not a cursor of ours") from error
 
 
@@ -160,11 +160,26 @@ def finish(database: Database, job_id: str, *, language: str | None, warnings: S
         )
 
 
-def fail(database: Database, job_id: str, *, code: str, detail: str, stage: str | None) -> bool:
-    """Active → failed with a reason; only the first reason counts. Whether this call did it."""
+def fail(
+    database: Database, job_id: str, *, code: str, detail: str, stage: str | None, claim: str | None = None
+) -> bool:
+    """Active → failed with a reason; only the first reason counts.
+
+    Args:
+        database: The record.
+        job_id: The job.
+        code: Stable, machine readable.
+        detail: One sentence for a person.
+        stage: Where it failed.
+        claim: The run that failed; nothing happens if its work is somebody else's by now. None: nobody's run.
+
+    Returns:
+        Whether this call did it.
+    """
+    owned = select(Step.stage).where(Step.job_id == job_id, Step.claim == claim).exists() if claim else true()
     with database.write() as session:
         error = {"code": code, "detail": detail, "stage": stage}
-        won = _move(session, job_id, ACTIVE, status="failed", error=error, finished_at=now())
+        won = _move(session, job_id, ACTIVE, owned, status="failed", error=error, finished_at=now())
         if won:
             _close_steps(session, job_id, failed=stage)
         return won
@@ -188,13 +203,22 @@ def submitted(database: Database, job_id: str) -> None:
 def delete_record(database: Database, job_id: str) -> bool:
     """Delete a job's row and steps; whether there was one."""
     with database.write() as session:
-        return _changed(session.execute(delete(Job).where(Job.id == job_id)))
+        return changed(session, delete(Job).where(Job.id == job_id))
 
 
 def unfinished(database: Database) -> list[str]:
     """Ids of the jobs that are not over, oldest first."""
     with database.read() as session:
         return list(session.scalars(select(Job.id).where(Job.status.in_(ACTIVE)).order_by(Job.created_at)))
+
+
+def standing(database: Database, *, seconds: float) -> list[str]:
+    """Ids of active jobs that nobody works on and that were last queued this long ago, oldest first."""
+    running = select(Step.job_id).where(Step.job_id == Job.id, Step.status == "running", Step.alive_at.is_not(None))
+    before = now() - timedelta(seconds=seconds)
+    query = select(Job.id).where(Job.status.in_(ACTIVE), Job.submitted_at < before, ~running.exists())
+    with database.read() as session:
+        return list(session.scalars(query.order_by(Job.created_at)))
 
 
 def expired(database: Database, *, days: float) -> list[str]:
@@ -206,7 +230,7 @@ def expired(database: Database, *, days: float) -> list[str]:
 
 def _move(session: Session, job_id: str, old: Sequence[str], *conditions: Any, **values: Any) -> bool:
     query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**values)
-    return _changed(session.execute(query.execution_options(synchronize_session=False)))
+    return changed(session, query)
 
 
 def _close_steps(session: Session, job_id: str, *, failed: str | None) -> None:
@@ -218,8 +242,3 @@ def _close_steps(session: Session, job_id: str, *, failed: str | None) -> None:
             .values(status="failed", finished_at=now())
         )
     session.execute(update(Step).where(open_steps).values(status="cancelled", finished_at=now()))
-
-
-def _changed(result: Any) -> bool:
-    assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE and DELETE gives one
-    return result.rowcount > 0

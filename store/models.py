@@ -95,6 +95,8 @@ class Step(Record):
     attempts: Mapped[int]
     task_id: Mapped[str | None] = mapped_column(String(64))
     """The Celery message that runs it; a redelivery has the same."""
+    claim: Mapped[str | None] = mapped_column(String(32))
+    """The one run that owns it now: another for every start, so that a run that was given up cannot speak for it."""
     worker: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime | None]
     alive_at: Mapped[datetime | None]

@@ -38,11 +38,26 @@ def overall(stages: Sequence[StageProgress], weights: Mapping[str, float]) -> fl
     return round(sum(weights.get(s.stage, 1.0) * s.fraction for s in stages) / total, 4)
 
 
-def eta(fraction: float, started: datetime | None, *, at: datetime) -> int | None:
-    """Seconds until the end if it goes on like this; None while too little is done to tell."""
+def last_news(steps: Sequence[Step], reported: datetime | None) -> datetime | None:
+    """When the share that is done last changed: a progress report, or a step that ended."""
+    return max((at for at in (reported, *(s.finished_at for s in steps)) if at is not None), default=None)
+
+
+def eta(fraction: float, started: datetime | None, *, at: datetime, reported: datetime | None = None) -> int | None:
+    """Seconds until the end if it goes on like this; None while too little is done to tell.
+
+    Args:
+        fraction: Share of the job that is done.
+        started: When it began.
+        at: Now.
+        reported: When that share was true. Progress comes in steps: between two of them the end comes nearer, and the
+            time since the last is no sign that the work has become slower.
+    """
     if started is None or fraction < 0.03:
         return None
-    return round((at - started).total_seconds() * (1 - fraction) / fraction)
+    known = min(max(reported or at, started), at)
+    left = (known - started).total_seconds() * (1 - fraction) / fraction
+    return max(1, round(left - (at - known).total_seconds()))
 
 
 def _stage(

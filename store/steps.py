@@ -1,13 +1,14 @@
 """Records of the pieces of a job's work: who runs which, how often it was started, which are done."""
 
+import uuid
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import CursorResult, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from store.database import Database
+from store.database import Database, changed
 from store.jobs import now
 from store.models import ACTIVE, WHOLE, Job, Step
 
@@ -27,84 +28,106 @@ class Begin(Enum):
     """It was started too often without coming to an end."""
 
 
+class Piece(NamedTuple):
+    """One piece of work: a stage of a job, or one chunk of it."""
+
+    job_id: str
+    stage: str
+    item: int = WHOLE
+
+
 def begin(
-    database: Database,
-    job_id: str,
-    stage: str,
-    item: int,
-    *,
-    task_id: str,
-    worker: str,
-    max_attempts: int,
-    stale_seconds: float,
-) -> Begin:
+    database: Database, piece: Piece, *, task_id: str, worker: str, max_attempts: int, stale_seconds: float
+) -> tuple[Begin, str]:
     """Claim a piece of work.
 
-    Pending work is anybody's. Running work is taken over once it has shown no sign of life for ``stale_seconds``.
+    Pending work is anybody's. Running work is taken over once it has shown no sign of life for ``stale_seconds``; the
+    run that had it learns of that by its claim, which is then no longer the record's.
+
+    Returns:
+        What to do, and for ``RUN`` the claim to do it under.
     """
     at = now()
     stale = at - timedelta(seconds=stale_seconds)
-    here = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item)
-    active = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).exists()
     free = or_(Step.status == "pending", and_(Step.status == "running", Step.alive_at < stale))
+    claim = uuid.uuid4().hex
     with database.write() as session:
-        claim = update(Step).where(here, free, active, Step.attempts < max_attempts)
-        values = {"status": "running", "attempts": Step.attempts + 1, "task_id": task_id, "worker": worker}
+        wanted = update(Step).where(_here(piece), free, _active(piece), Step.attempts < max_attempts)
+        values = {"status": "running", "attempts": Step.attempts + 1, "claim": claim, "task_id": task_id}
         times = {"started_at": func.coalesce(Step.started_at, at), "alive_at": at}
-        if _count(session.execute(claim.values(**values, **times).execution_options(synchronize_session=False))):
-            _mark_started(session, job_id, stage, at)
-            return Begin.RUN
-        if not session.scalar(select(active)):
-            return Begin.OVER
-        step = session.execute(select(Step.status, Step.attempts, Step.alive_at).where(here)).one_or_none()
+        if changed(session, wanted.values(worker=worker, **values, **times)):
+            _mark_started(session, piece, at)
+            return Begin.RUN, claim
+        if not session.scalar(select(_active(piece))):
+            return Begin.OVER, ""
+        found = select(Step.status, Step.attempts, Step.alive_at).where(_here(piece))
+        step = session.execute(found).one_or_none()
     if step is None:
-        return Begin.OVER
+        return Begin.OVER, ""
     if step.status == "done":
-        return Begin.DONE
+        return Begin.DONE, ""
     # Nobody is at it and it could not be claimed: the attempts are used up.
-    return Begin.EXHAUSTED if step.status == "pending" or step.alive_at < stale else Begin.TAKEN
+    return Begin.EXHAUSTED if step.status == "pending" or step.alive_at < stale else Begin.TAKEN, ""
 
 
-def _mark_started(session: Session, job_id: str, stage: str, at: datetime) -> None:
+def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
     """With its first piece of work the job runs, and with its first chunk the stage."""
-    job = update(Job).where(Job.id == job_id, Job.status == "queued").values(status="running", started_at=at)
-    whole = and_(Step.job_id == job_id, Step.stage == stage, Step.item == WHOLE, Step.status == "pending")
+    job = update(Job).where(Job.id == piece.job_id, Job.status == "queued").values(status="running", started_at=at)
+    whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.status == "pending")
     session.execute(job)
-    session.execute(update(Step).where(whole).values(status="running", started_at=at, alive_at=at))
+    session.execute(update(Step).where(whole).values(status="running", started_at=at))
 
 
-def alive(database: Database, job_id: str, stage: str, item: int, *, task_id: str) -> bool:
-    """Give a sign of life; whether the work is still wanted and still ours."""
-    active = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).exists()
-    mine = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item, Step.task_id == task_id)
+def alive(database: Database, piece: Piece, claim: str) -> bool:
+    """Give a sign of life; whether the work is still wanted and still this run's."""
     with database.write() as session:
-        return bool(_count(session.execute(update(Step).where(mine, active).values(alive_at=now()))))
+        return changed(session, update(Step).where(_mine(piece, claim), _active(piece)).values(alive_at=now()))
 
 
-def release(database: Database, job_id: str, stage: str, item: int, *, task_id: str) -> None:
-    """Running → pending: it will be tried again."""
-    mine = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item, Step.task_id == task_id)
+def release(database: Database, piece: Piece, claim: str, *, refund: bool) -> None:
+    """Running → pending: it will be tried again.
+
+    Args:
+        database: The record.
+        piece: The work.
+        claim: This run's; nothing happens if the work is somebody else's by now.
+        refund: Whether the start does not count, because what went wrong was neither the work's nor its worker's.
+    """
+    attempts = Step.attempts - 1 if refund else Step.attempts
     with database.write() as session:
-        session.execute(update(Step).where(mine, Step.status == "running").values(status="pending"))
+        session.execute(update(Step).where(_mine(piece, claim)).values(status="pending", attempts=attempts))
 
 
-def done(database: Database, job_id: str, stage: str, item: int, *, task_id: str) -> bool:
+def free_dead(database: Database, piece: Piece, *, task_id: str, worker: str) -> None:
+    """Running → pending, said by the parent of the process that ran it and is dead."""
+    theirs = and_(_here(piece), Step.status == "running", Step.task_id == task_id, Step.worker == worker)
+    with database.write() as session:
+        session.execute(update(Step).where(theirs).values(status="pending"))
+
+
+def done(database: Database, piece: Piece, claim: str) -> bool:
     """Running → done; whether this call did it. The last chunk of a stage finishes the stage."""
     at = now()
-    mine = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item, Step.task_id == task_id)
     with database.write() as session:
-        won = _count(
-            session.execute(update(Step).where(mine, Step.status == "running").values(status="done", finished_at=at))
-        )
-        if won and item != WHOLE:
-            left = _left(job_id, stage)
-            query = select(func.count()).select_from(Step).where(left)
-            if not session.scalar(query):
-                whole = and_(Step.job_id == job_id, Step.stage == stage, Step.item == WHOLE)
-                session.execute(
-                    update(Step).where(whole, Step.total.is_not(None)).values(status="done", finished_at=at)
-                )
-        return bool(won)
+        won = changed(session, update(Step).where(_mine(piece, claim)).values(status="done", finished_at=at))
+        if won and piece.item != WHOLE:
+            left = select(func.count()).select_from(Step).where(_left(piece.job_id, piece.stage))
+            if not session.scalar(left):
+                whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.total.is_not(None))
+                session.execute(update(Step).where(whole).values(status="done", finished_at=at))
+        return won
+
+
+def attempts(database: Database, piece: Piece) -> int:
+    """How often a piece of work was started."""
+    with database.read() as session:
+        return session.scalar(select(Step.attempts).where(_here(piece))) or 0
+
+
+def runs_for(database: Database, piece: Piece) -> str | None:
+    """The message that runs a piece of work, or ran it last."""
+    with database.read() as session:
+        return session.scalar(select(Step.task_id).where(_here(piece)))
 
 
 def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[int]:
@@ -135,29 +158,26 @@ def finished(database: Database, job_id: str) -> set[str]:
 
 def stale(database: Database, *, seconds: float) -> list[str]:
     """Ids of active jobs with running work that has shown no sign of life for this long; that work is freed."""
-    before = now() - timedelta(seconds=seconds)
-    dead = and_(Step.status == "running", Step.alive_at < before, or_(Step.item != WHOLE, Step.total == 1))
+    dead = and_(Step.status == "running", Step.alive_at < now() - timedelta(seconds=seconds))
     active = select(Job.id).where(Job.status.in_(ACTIVE))
     with database.write() as session:
         found = list(session.scalars(select(Step.job_id).where(dead, Step.job_id.in_(active)).distinct()))
-        session.execute(
-            update(Step).where(dead, Step.job_id.in_(found)).values(status="pending"),
-            execution_options={"synchronize_session": False},
-        )
+        freed = update(Step).where(dead, Step.job_id.in_(found)).values(status="pending")
+        session.execute(freed, execution_options={"synchronize_session": False})
     return found
 
 
-def _left(job_id: str, stage: str) -> Any:
+def _here(piece: Piece) -> ColumnElement[bool]:
+    return and_(Step.job_id == piece.job_id, Step.stage == piece.stage, Step.item == piece.item)
+
+
+def _mine(piece: Piece, claim: str) -> ColumnElement[bool]:
+    return and_(_here(piece), Step.status == "running", Step.claim == claim)
+
+
+def _active(piece: Piece) -> ColumnElement[bool]:
+    return select(Job.id).where(Job.id == piece.job_id, Job.status.in_(ACTIVE)).exists()
+
+
+def _left(job_id: str, stage: str) -> ColumnElement[bool]:
     return and_(Step.job_id == job_id, Step.stage == stage, Step.item != WHOLE, Step.status != "done")
-
-
-def _count(result: Any) -> int:
-    assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE gives one
-    return result.rowcount
-
-
-def is_mine(database: Database, job_id: str, stage: str, item: int, task_id: str) -> bool:
-    """Whether the message that runs a step is this one."""
-    with database.read() as session:
-        here = and_(Step.job_id == job_id, Step.stage == stage, Step.item == item)
-        return session.scalar(select(Step.task_id).where(here)) == task_id

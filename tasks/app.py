@@ -18,8 +18,15 @@ CPU = "cpu"
 """The queue of everything that needs no model; also of the tasks that only move jobs along."""
 
 
-def make_app(settings: Settings, stages: Mapping[str, Stage]) -> Celery:
-    """A Celery app that can send every task. Workers also register them (``tasks.run``)."""
+def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: bool = False) -> Celery:
+    """A Celery app that can send every task. Workers also register them (``tasks.run``).
+
+    Args:
+        settings: What the operator chose.
+        stages: All stages by name.
+        sends_only: Whether nobody will listen with it: then a Redis that hangs is noticed within seconds. (A worker
+            listens by a call that is meant to hang.)
+    """
     app = Celery("longhand", broker=settings.broker, set_as_current=False)
     queues = sorted({CPU, *(s.queue for s in stages.values())})
     exchange = Exchange("longhand", type="direct")
@@ -29,6 +36,8 @@ def make_app(settings: Settings, stages: Mapping[str, Stage]) -> Celery:
         task_queues=[Queue(name, exchange, routing_key=name) for name in queues],
         task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()},
     )
+    if sends_only:
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 8}
     return app
 
 
@@ -58,7 +67,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
         # The first limit raises in the task, so that it can say why; the second kills what does not listen.
         "task_soft_time_limit": settings.task_timeout_seconds,
         "task_time_limit": settings.task_timeout_seconds + 60,
-        # A worker told to stop finishes what is short and hands back the rest.
+        # SIGQUIT, which `longhand up` sends: finish within this time or hand the work back. SIGTERM waits for it.
         "worker_soft_shutdown_timeout": 5.0,
         "worker_enable_soft_shutdown_on_idle": False,
         # Loading (and once downloading) a model happens before a child reports for work.
@@ -90,6 +99,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
                 "schedule": settings.upkeep_seconds,
                 # One that waited longer than this has been overtaken by the next.
                 "options": {"expires": settings.upkeep_seconds, "priority": 0},
-            }
+            },
+            "sweep": {"task": "job.sweep", "schedule": 3600.0, "options": {"expires": 3600.0}},
         },
     }

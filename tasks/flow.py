@@ -58,8 +58,25 @@ class Flow:
             raise QueueUnavailable("the queue cannot be reached") from error
         jobs.submitted(self.store.database, job_id)
 
+    def waiting(self) -> int:
+        """Messages on all queues.
+
+        Raises:
+            QueueUnavailable: The broker cannot be reached.
+        """
+        try:
+            with self.app.connection_for_read() as connection, connection.channel() as channel:
+                ask: Any = channel
+                return sum(ask.queue_declare(name).message_count for name in self.app.amqp.queues)
+        except (BrokerError, RedisError) as error:
+            raise QueueUnavailable("the queue cannot be reached") from error
+
     def _submit(self, job: Job) -> None:
-        planned = {name: self.stages[name] for name in job.stages if name in self.stages}
+        if unknown := [name for name in job.stages if name not in self.stages]:
+            detail = f"This installation no longer has the stage “{unknown[0]}”; send the recording again."
+            jobs.fail(self.store.database, job.id, code="internal", detail=detail, stage=unknown[0])
+            return
+        planned = {name: self.stages[name] for name in job.stages}
         finished = steps.finished(self.store.database, job.id)
         for head in ready(planned, finished):
             if head.each:
@@ -107,4 +124,4 @@ def run_from(head: Stage, planned: Mapping[str, Stage], finished: AbstractSet[st
 def open_flow(settings: Settings, store: Store) -> Flow:
     """The flow for a process that sends work and runs none."""
     stages = discover(settings.plugins)
-    return Flow(make_app(settings, stages), store, stages)
+    return Flow(make_app(settings, stages, sends_only=True), store, stages)

@@ -37,3 +37,4 @@ def _child(**_: Any) -> None:
         worker.queues = sorted(app.amqp.queues.consume_from)
     if worker.serves_models():
         worker.preload()
+        worker.keep_announcing()

@@ -5,11 +5,13 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
+from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from pipelines.errors import LonghandError
 from store import jobs, steps
 from store.models import WHOLE
+from store.steps import Piece
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -21,12 +23,13 @@ def connect(worker: Worker) -> None:
 
     @signals.task_failure.connect(weak=False)
     def failed(sender: AnyTask, task_id: str, exception: BaseException, args: list[Any], **_: Any) -> None:
-        if not args or not sender.name.startswith(("stage.", "job.")):
+        if not args or not sender.name.startswith(("stage.", "job.")) or isinstance(exception, Reject):
             return
         job_id = str(args[0])
         stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
         code, detail = describe(exception)
-        if jobs.fail(worker.store.database, job_id, code=code, detail=detail, stage=stage):
+        claim = getattr(sender.request, "claim", None)
+        if jobs.fail(worker.store.database, job_id, code=code, detail=detail, stage=stage, claim=claim):
             log.error("job %s failed in %s: %s", job_id, sender.name, detail)
             worker.clear_scratch(job_id)
             worker.store.events.forget(job_id)
@@ -47,7 +50,12 @@ def lost_child_request(worker: Worker) -> type[Request]:
                 job_id, item = str(self.args[0]), int(self.args[1]) if len(self.args) > 1 else WHOLE
                 stage = self.task.name.removeprefix("stage.")
                 log.warning("a worker's child died in %s of job %s; it is started again", self.task.name, job_id)
-                steps.release(worker.store.database, job_id, stage, item, task_id=self.id)
+                try:
+                    piece = Piece(job_id, stage, item)
+                    steps.free_dead(worker.store.database, piece, task_id=self.id, worker=worker.name)
+                except Exception:
+                    # Whatever is wrong with the record, Celery must put the message back, or this worker stands still.
+                    log.exception("%s of job %s is not freed now, but will be when found abandoned", stage, job_id)
             return super().on_failure(exc_info, send_failed_event, return_ok)
 
     return LostChildRequest

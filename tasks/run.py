@@ -1,11 +1,13 @@
 """One thin task per stage: begin → fetch → run → keep → done."""
 
+import errno
 import logging
 import random
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
-from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 
@@ -15,7 +17,7 @@ from pipelines.stage import Stage
 from store import jobs, steps
 from store.files import StorageFull
 from store.models import ACTIVE, WHOLE
-from store.steps import Begin
+from store.steps import Begin, Piece
 from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
@@ -48,86 +50,115 @@ def register(worker: Worker) -> None:
 def _register_stage(worker: Worker, stage: Stage) -> None:
     @worker.app.task(name=f"stage.{stage.name}", bind=True, max_retries=None, Request=lost_child_request(worker))
     def run(task: AnyTask, job_id: str, item: int = WHOLE) -> None:
-        begun = _begin(worker, task, stage, job_id, item)
-        if begun is Begin.RUN:
-            _run(worker, task, stage, job_id, item)
-        if item != WHOLE and stage.name in steps.finished(worker.store.database, job_id):
-            # The last chunk sends the job on. If two are last at once both do, and the work is claimed once.
-            _patiently(task, lambda: worker.flow.submit(job_id))
+        piece = Piece(job_id, stage.name, item)
+        claim = _begin(worker, task, piece)
+        if claim:
+            # For `outcome`: a run that was given up must not fail the job of the one that took over.
+            task.request.update(claim=claim)
+            _run(worker, task, stage, piece, claim)
+        if item != WHOLE:
+            _patiently(task, lambda: _go_on(worker, piece))
 
     run.__doc__ = stage.title
 
 
-def _begin(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int) -> Begin:
+def _begin(worker: Worker, task: AnyTask, piece: Piece) -> str:
+    """The claim to run under; empty if the work is done already."""
+    limit = worker.settings.max_attempts
+    node = task.request.hostname or worker.name
+    message = str(task.request.id)
+    database = worker.store.database
     try:
-        begun = steps.begin(
-            worker.store.database,
-            job_id,
-            stage.name,
-            item,
-            task_id=_id(task),
-            worker=task.request.hostname or worker.name,
-            max_attempts=worker.settings.max_attempts,
-            stale_seconds=STALE_SECONDS,
+        begun, claim = steps.begin(
+            database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=STALE_SECONDS
         )
+        again = begun is Begin.TAKEN and steps.runs_for(database, piece) == message
     except AWAY as error:
-        raise task.retry(exc=error, countdown=_backoff(task)) from error
+        _again(task, _backoff(task), error)
     if begun is Begin.EXHAUSTED:
-        times = worker.settings.max_attempts
         raise EngineError(
-            f"The step “{stage.name}” was started {times} times and ended its worker every time; the recording may "
-            "be damaged in a way that crashes the decoder, or the worker has too little memory.",
+            f"The step “{piece.stage}” was started {limit} times and never came to its end; the recording may be "
+            "damaged in a way that crashes the decoder, or the worker has too little memory.",
             code="worker_lost",
         )
-    if begun is Begin.TAKEN and steps.is_mine(worker.store.database, job_id, stage.name, item, _id(task)):
+    if again:
         # Delivered again while the first delivery's worker may still live: wait until that is certain.
-        raise task.retry(countdown=TAKEN_SECONDS)
+        _again(task, TAKEN_SECONDS)
     if begun in {Begin.TAKEN, Begin.OVER}:
         # Not this message's business any more; a chain behind it must not go on either.
         _drop(task)
-    return begun
+    return claim
 
 
-def _run(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int) -> None:
-    store, task_id, began = worker.store, _id(task), time.monotonic()
+def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) -> None:
+    began = time.monotonic()
     try:
-        job = jobs.get(store.database, job_id)
-        if job is None:
-            _drop(task)
-        scratch = worker.scratch(job_id) / f"{stage.name}-{item}-{task_id}"
-        files = WorkFiles(store.files, stage, job_id, item, scratch)
-        with Watch(store, job_id, stage.name, item, task_id) as watch:
-            stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
-            files.keep()
-        if "media.json" in stage.writes:
-            media = Media.model_validate_json(store.files.open(job_id, "media.json").read())
-            jobs.describe(store.database, job_id, duration=media.duration, source_format=media.format)
-        steps.done(store.database, job_id, stage.name, item, task_id=task_id)
-        chunk = f" {item}" if item != WHOLE else ""
-        log.info("%s%s of job %s took %.2f s", stage.name, chunk, job_id, time.monotonic() - began)
+        _do(worker, stage, piece, claim)
     except Cancelled:
-        worker.clear_scratch(job_id)
         _drop(task)
-    except MemoryError as error:
-        # Celery's parent process does not survive a MemoryError that reaches it.
-        _try_again(worker, task, stage, job_id, item, TransientError(str(error), code="out_of_memory"))
-    except SoftTimeLimitExceeded as error:
-        hours = worker.settings.task_timeout_seconds / 3600
-        raise EngineError(f"The step “{stage.name}” took longer than {hours:.3g} h.", code="timeout") from error
-    except (TransientError, StorageFull, *AWAY) as error:
-        _try_again(worker, task, stage, job_id, item, error)
-    store.events.changed(job_id)
+    except (TransientError, StorageFull, MemoryError, *AWAY) as error:
+        _try_again(worker, task, piece, claim, error)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _try_again(worker, task, piece, claim, StorageFull())
+    except Exception as error:
+        if _out_of_time(error):
+            hours = worker.settings.task_timeout_seconds / 3600
+            raise EngineError(f"The step “{stage.name}” took longer than {hours:.3g} h.", code="timeout") from error
+        raise
+    chunk = f" {piece.item}" if piece.item != WHOLE else ""
+    log.info("%s%s of job %s took %.2f s", stage.name, chunk, piece.job_id, time.monotonic() - began)
+    worker.store.events.changed(piece.job_id)
 
 
-def _try_again(worker: Worker, task: AnyTask, stage: Stage, job_id: str, item: int, error: Exception) -> None:
+def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
+    store = worker.store
+    job = jobs.get(store.database, piece.job_id)
+    if job is None:
+        raise Cancelled("The job was deleted.")
+    scratch = worker.scratch(piece.job_id) / f"{piece.stage}-{piece.item}-{claim}"
+    with WorkFiles(store.files, stage, piece, scratch) as files:
+        with Watch(store, piece, claim) as watch:
+            stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
+        # Whoever was away so long that another took over must not write over the other's files.
+        if not steps.alive(store.database, piece, claim):
+            raise Cancelled("The job was cancelled.")
+        files.keep()
+    if "media.json" in stage.writes:
+        with store.files.open(piece.job_id, "media.json") as stream:
+            media = Media.model_validate_json(stream.read())
+        jobs.describe(store.database, piece.job_id, duration=media.duration, source_format=media.format)
+    steps.done(store.database, piece, claim)
+    if jobs.status(store.database, piece.job_id) is None:
+        # Deleted while the files were being kept: nobody would ever find them.
+        store.files.delete(piece.job_id)
+
+
+def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: BaseException) -> NoReturn:
     """Free the step and deliver the message again later, unless it was tried often enough."""
+    ours = isinstance(error, AWAY)
     if isinstance(error, StorageFull):
-        error = TransientError("The disk that recordings are kept on is full.", code="storage_full")
-    if isinstance(error, TransientError) and task.request.retries + 1 >= worker.settings.max_attempts:
-        raise error
-    log.warning("%s of job %s is tried again: %s", stage.name, job_id, error)
-    steps.release(worker.store.database, job_id, stage.name, item, task_id=_id(task))
-    raise task.retry(exc=error, countdown=_backoff(task))
+        detail = "The disk that recordings are kept on is full; the operator must make room."
+        error = TransientError(detail, code="storage_full")
+    elif isinstance(error, MemoryError):
+        # Celery's parent process does not survive a MemoryError that reaches it.
+        error = TransientError("The worker has too little memory for this recording.", code="out_of_memory")
+    try:
+        if not ours and steps.attempts(worker.store.database, piece) >= worker.settings.max_attempts:
+            raise error
+        # Outages of our own servers say nothing about the recording, and must not use up its attempts.
+        steps.release(worker.store.database, piece, claim, refund=ours)
+    except AWAY as away:
+        log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
+    log.warning("%s of job %s is tried again: %s", piece.stage, piece.job_id, error)
+    _again(task, _backoff(task), error)
+
+
+def _go_on(worker: Worker, piece: Piece) -> None:
+    """The last chunk sends the job on. If two are last at once both do, and the work is claimed once."""
+    if piece.stage in steps.finished(worker.store.database, piece.job_id):
+        worker.flow.submit(piece.job_id)
 
 
 def _finish(worker: Worker, job_id: str) -> None:
@@ -147,11 +178,21 @@ def _finish(worker: Worker, job_id: str) -> None:
         worker.flow.submit(job_id)
 
 
-def _patiently(task: AnyTask, action: Any) -> None:
+def _patiently(task: AnyTask, action: Callable[[], None]) -> None:
     try:
         action()
     except AWAY as error:
-        raise task.retry(exc=error, countdown=_backoff(task)) from error
+        _again(task, _backoff(task), error)
+
+
+def _again(task: AnyTask, seconds: float, error: BaseException | None = None) -> NoReturn:
+    """Deliver this message again after some seconds."""
+    try:
+        raise task.retry(exc=error if isinstance(error, Exception) else None, countdown=seconds)
+    except Reject as refused:
+        # The broker does not take the new message: then it keeps the old one.
+        time.sleep(min(seconds, 5.0))
+        raise Reject(str(error), requeue=True) from refused
 
 
 def _drop(task: AnyTask) -> NoReturn:
@@ -160,10 +201,14 @@ def _drop(task: AnyTask) -> NoReturn:
     raise Ignore()
 
 
-def _id(task: AnyTask) -> str:
-    return str(task.request.id)
+def _out_of_time(error: BaseException | None) -> bool:
+    """Whether the time limit is what an error comes from; libraries like to wrap it in one of theirs."""
+    while error is not None and not isinstance(error, SoftTimeLimitExceeded):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _backoff(task: AnyTask) -> float:
     """Seconds until the next try: 1, 2, 4 … 30, each varied so that a crowd does not return at once."""
-    return float(min(2**task.request.retries, 30)) * random.uniform(0.75, 1.25)  # noqa: S311  # spreading, not secrecy
+    exponent = min(task.request.retries or 0, 5)
+    return float(min(2**exponent, 30)) * random.uniform(0.75, 1.25)  # noqa: S311  # spreading, not secrecy

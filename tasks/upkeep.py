@@ -1,9 +1,12 @@
 """What beat does again and again: send on what stands still, delete what has expired."""
 
 import logging
+import shutil
+import time
 from collections.abc import Callable, Iterable
 
 from store import jobs, steps
+from store.models import ACTIVE
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -11,6 +14,12 @@ log = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 180.0
 """Running work without a sign of life for this long is freed, should its message be lost as well."""
+STANDING_SECONDS = 60.0
+"""A job that nobody works on, queued this long ago, is queued again if no queue holds anything: its message is lost."""
+STANDING_LONG_SECONDS = 3600.0
+"""The same where queues hold something, which may be its message: a second one does no harm, many would."""
+FORGOTTEN_SECONDS = 24 * 3600.0
+"""Files that belong to no job and have not changed for this long are what is left of an upload or a run that died."""
 
 
 def register(worker: Worker) -> None:
@@ -18,10 +27,14 @@ def register(worker: Worker) -> None:
 
     @worker.app.task(name="job.upkeep", bind=True)
     def upkeep(_: AnyTask) -> None:
-        sweep(worker)
+        look_after_jobs(worker)
+
+    @worker.app.task(name="job.sweep", bind=True)
+    def sweep(_: AnyTask) -> None:
+        remove_forgotten(worker)
 
 
-def sweep(worker: Worker) -> None:
+def look_after_jobs(worker: Worker) -> None:
     """Look after all jobs once; two at a time do no harm."""
     store = worker.store
     emptied = store.events.emptied()
@@ -31,6 +44,8 @@ def sweep(worker: Worker) -> None:
         store.events.remember()
     abandoned = steps.stale(store.database, seconds=ABANDONED_SECONDS)
     _each("submit", abandoned, worker.flow.submit)
+    patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
+    _each("submit", jobs.standing(store.database, seconds=patience), worker.flow.submit)
     if worker.settings.retention_days:
         expired = jobs.expired(store.database, days=worker.settings.retention_days)
 
@@ -41,6 +56,21 @@ def sweep(worker: Worker) -> None:
             jobs.delete_record(store.database, job_id)
 
         _each("delete", expired, delete)
+
+
+def remove_forgotten(worker: Worker) -> None:
+    """Remove folders of files that belong to no job any more."""
+    store = worker.store
+
+    def delete(job_id: str) -> None:
+        if jobs.status(store.database, job_id) is None:
+            store.files.delete(job_id)
+
+    _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
+    before = time.time() - FORGOTTEN_SECONDS
+    for folder in worker.settings.scratch.glob("*"):
+        if folder.stat().st_mtime < before and jobs.status(store.database, folder.name) not in ACTIVE:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _each(what: str, job_ids: Iterable[str], action: Callable[[str], None]) -> None:

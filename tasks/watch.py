@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.errors import Cancelled
 from store import Store, jobs, steps
 from store.models import ACTIVE
+from store.steps import Piece
 
 LOOK_SECONDS = 0.5
 """How often the record is asked whether the work is still wanted; a cancel must stop the decoder within 2 s."""
@@ -23,13 +24,13 @@ REPORT_SECONDS = 0.5
 class Watch:
     """Watches over one run of one step; call it to report progress (``pipelines.stage.Progress``)."""
 
-    def __init__(self, store: Store, job_id: str, stage: str, item: int, task_id: str) -> None:
+    def __init__(self, store: Store, piece: Piece, claim: str) -> None:
         self._store = store
-        self._step = (job_id, stage, item)
-        self._task_id = task_id
+        self._piece = piece
+        self._claim = claim
         self._unwanted = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"watch-{stage}", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=f"watch-{piece.stage}", daemon=True)
         self._reported = 0.0
 
     def __call__(self, done: float, total: float) -> None:
@@ -43,7 +44,7 @@ class Watch:
         at = time.monotonic()
         if at - self._reported >= REPORT_SECONDS:
             self._reported = at
-            self._store.events.report(*self._step, done / total if total > 0 else 0.0)
+            self._store.events.report(*self._piece, done / total if total > 0 else 0.0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -57,9 +58,9 @@ class Watch:
         signed = time.monotonic()
         while not self._ended.wait(LOOK_SECONDS):
             try:
-                wanted = jobs.status(self._store.database, self._step[0]) in ACTIVE
+                wanted = jobs.status(self._store.database, self._piece.job_id) in ACTIVE
                 if wanted and time.monotonic() - signed >= ALIVE_SECONDS:
-                    wanted = steps.alive(self._store.database, *self._step, task_id=self._task_id)
+                    wanted = steps.alive(self._store.database, self._piece, self._claim)
                     signed = time.monotonic()
             except SQLAlchemyError:
                 # A database that is away for a moment is no reason to stop work that goes well.

@@ -1,8 +1,9 @@
 """What a worker process holds: settings, store, stages, flow, and the models in its memory."""
 
 import logging
-import os
 import shutil
+import threading
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.engines import EngineSettings, Models, Transcriber, loader
 from pipelines.errors import LonghandError
 from pipelines.stage import Limits, Stage, discover
 from store import Store, open_store
+from store.events import PRESENCE_SECONDS
 from tasks.app import make_app
 from tasks.flow import Flow
 
@@ -83,7 +85,17 @@ class Worker:
 
     def announce_models(self, loaded: list[dict[str, str]]) -> None:
         """Tell everybody which models are in this process's memory."""
-        self.store.events.holds(self.name, os.getpid(), loaded)
+        self.store.events.holds(self.name, loaded)
+
+    def keep_announcing(self) -> None:
+        """Tell it again and again, for as long as the process lives: what is told is forgotten after a while."""
+
+        def tell() -> None:
+            while True:
+                time.sleep(PRESENCE_SECONDS / 3)
+                self.announce_models(self.models.loaded())
+
+        threading.Thread(target=tell, name="announce", daemon=True).start()
 
     def serves_models(self) -> bool:
         """Whether one of its queues brings work that needs a model."""

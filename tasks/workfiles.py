@@ -1,16 +1,18 @@
 """A stage's declared files, fetched from and kept to the store."""
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 from pipelines.documents import Document
 from pipelines.stage import Stage, StageError
 from store.files import Storage
 from store.models import WHOLE
+from store.steps import Piece
 
 _D = TypeVar("_D", bound=Document)
 
@@ -21,22 +23,29 @@ class WorkFiles:
     Args:
         storage: Where the job's files are.
         stage: Whose declaration holds.
-        job_id: The job.
-        item: Number of the chunk, or WHOLE.
-        scratch: A folder for this run alone; emptied now.
+        piece: Which piece of which job's work it is.
+        scratch: A folder for this run alone, made at the beginning of the block and removed at its end.
     """
 
-    def __init__(self, storage: Storage, stage: Stage, job_id: str, item: int, scratch: Path) -> None:
+    def __init__(self, storage: Storage, stage: Stage, piece: Piece, scratch: Path) -> None:
         self._storage = storage
         self._stage = stage
-        self._job_id = job_id
-        self.item = None if item == WHOLE else item
+        self._job_id = piece.job_id
+        self.item = None if piece.item == WHOLE else piece.item
+        self._folder = scratch
         self._out = scratch / "out"
         self.scratch = scratch / "work"
-        # An earlier run of the same message may have died in here.
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    def __enter__(self) -> Self:
         self.scratch.mkdir(parents=True)
         self._out.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            # The job's own folder, if this was the last run in it.
+            self._folder.parent.rmdir()
 
     def path(self, name: str) -> Path:
         """The local path of a whole declared input."""

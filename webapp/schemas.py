@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from pipelines.documents import Segment
 from store import jobs, progress
+from store.events import Live
 from store.models import Job
 from webapp.services import Services
 
@@ -133,15 +134,16 @@ class Result(TypedDict):
 def job_view(s: Services, job: Job) -> JobView:
     """A job as clients see it."""
     at = datetime.now(UTC)
-    fractions = s.store.events.fractions(job.id) if job.status == "running" else {}
-    stages = progress.by_stage(job.steps, fractions, at=at)
+    live = s.store.events.live(job.id) if job.status == "running" else Live()
+    stages = progress.by_stage(job.steps, live.fractions, at=at)
+    news = progress.last_news(job.steps, live.at)
     weights = {stage.name: stage.weight for stage in s.flow.stages.values()}
     share = 1.0 if job.status == "done" else progress.overall(stages, weights)
     return {
         "id": job.id,
         "status": job.status,  # type: ignore[typeddict-item]  # the record has no other
         "progress": share,
-        "eta_seconds": progress.eta(share, job.started_at, at=at) if job.status == "running" else None,
+        "eta_seconds": progress.eta(share, job.started_at, at=at, reported=news) if job.status == "running" else None,
         "queue_position": jobs.queue_position(s.store.database, job),
         "created_at": timestamp(job.created_at),
         "started_at": timestamp(job.started_at) if job.started_at else None,

@@ -69,8 +69,9 @@ def submitted(flow: Flow, store: Store, **options: Any) -> str:
 
 def do(store: Store, job_id: str, *stages: str, item: int = WHOLE) -> None:
     for stage in stages:
-        steps.begin(store.database, job_id, stage, item, task_id="t", worker="w", max_attempts=3, stale_seconds=30)
-        assert steps.done(store.database, job_id, stage, item, task_id="t")
+        piece = steps.Piece(job_id, stage, item)
+        _, claim = steps.begin(store.database, piece, task_id="t", worker="w", max_attempts=3, stale_seconds=30)
+        assert steps.done(store.database, piece, claim)
 
 
 def chunks(store: Store, job_id: str, count: int) -> None:
@@ -144,6 +145,30 @@ def test_a_job_that_is_over_or_gone_queues_nothing(flow: Flow, store: Store, set
     flow.submit(job_id)
     flow.submit("0" * 32)
     assert queued(settings) == []
+
+
+def test_a_job_with_a_stage_that_is_gone_fails_with_a_sentence(flow: Flow, store: Store, settings: Settings) -> None:
+    new = jobs.NewJob(
+        id=jobs.new_id(), owner="", options={}, stages=["normalise", "polish"], source_name="x", source_bytes=1,
+        source_sha256="",
+    )  # fmt: skip
+    jobs.create(store.database, new)
+    flow.submit(new.id)
+    job = jobs.get(store.database, new.id)
+    assert job is not None and job.status == "failed" and job.error is not None
+    assert "polish" in job.error["detail"]
+    assert queued(settings) == []
+
+
+def test_what_waits_is_counted_over_all_queues_and_priorities(flow: Flow, store: Store, settings: Settings) -> None:
+    assert flow.waiting() == 0
+    submitted(flow, store)
+    job_id = submitted(flow, store, language="en")
+    do(store, job_id, "normalise", "chunk")
+    chunks(store, job_id, 3)
+    flow.submit(job_id)
+    assert flow.waiting() == 5
+    queued(settings)
 
 
 def test_a_broker_that_is_away_is_an_error_soon(tmp_path: Path) -> None:

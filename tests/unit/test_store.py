@@ -1,5 +1,6 @@
 """The record: who wins, what is counted, what is found again. Real SQLite, several threads."""
 
+import base64
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from store import jobs, progress, steps
 from store.database import Database
 from store.files import Storage
 from store.models import WHOLE, Job, Record, Step
-from store.steps import Begin
+from store.steps import Begin, Piece
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["normalise", "chunk", "transcribe", "merge"]
@@ -40,14 +41,21 @@ def new_job(database: Database, **values: Any) -> str:
     return str(fields["id"])
 
 
-def begin(database: Database, job_id: str, stage: str, item: int = WHOLE, task: str = "t", **values: Any) -> Begin:
+def claim(
+    database: Database, job_id: str, stage: str, item: int = WHOLE, task: str = "t", **values: Any
+) -> tuple[Begin, str]:
     limits = {"max_attempts": 3, "stale_seconds": 30.0, **values}
-    return steps.begin(database, job_id, stage, item, task_id=task, worker="w", **limits)
+    return steps.begin(database, Piece(job_id, stage, item), task_id=task, worker="w", **limits)
+
+
+def begin(database: Database, job_id: str, stage: str, item: int = WHOLE, task: str = "t", **values: Any) -> Begin:
+    return claim(database, job_id, stage, item, task, **values)[0]
 
 
 def do(database: Database, job_id: str, stage: str, item: int = WHOLE) -> None:
-    assert begin(database, job_id, stage, item) is Begin.RUN
-    assert steps.done(database, job_id, stage, item, task_id="t")
+    begun, mine = claim(database, job_id, stage, item)
+    assert begun is Begin.RUN
+    assert steps.done(database, Piece(job_id, stage, item), mine)
 
 
 def age(database: Database, job_id: str, **by: float) -> None:
@@ -87,26 +95,52 @@ def test_what_is_done_is_not_done_again(database: Database) -> None:
     job_id = new_job(database)
     do(database, job_id, "normalise")
     assert begin(database, job_id, "normalise") is Begin.DONE
-    assert not steps.done(database, job_id, "normalise", WHOLE, task_id="t")
+    assert not steps.done(database, Piece(job_id, "normalise"), "")
 
 
 def test_a_dead_worker_s_step_is_taken_over_only_when_it_is_stale(database: Database) -> None:
     job_id = new_job(database)
-    assert begin(database, job_id, "normalise", task="first") is Begin.RUN
-    assert begin(database, job_id, "normalise", task="second") is Begin.TAKEN
+    piece = Piece(job_id, "normalise")
+    _, first = claim(database, job_id, "normalise")
+    assert begin(database, job_id, "normalise", task="other") is Begin.TAKEN
     age(database, job_id, seconds=31)
-    assert begin(database, job_id, "normalise", task="second") is Begin.RUN
-    assert not steps.alive(database, job_id, "normalise", WHOLE, task_id="first"), "the first must learn that it lost"
-    assert not steps.done(database, job_id, "normalise", WHOLE, task_id="first")
-    assert steps.done(database, job_id, "normalise", WHOLE, task_id="second")
+    # The same message, delivered again: two runs of one message must not take each other for themselves.
+    begun, second = claim(database, job_id, "normalise")
+    assert begun is Begin.RUN
+    assert not steps.alive(database, piece, first), "the first must learn that it lost"
+    assert not steps.done(database, piece, first)
+    steps.release(database, piece, first, refund=False)
+    assert not jobs.fail(database, job_id, code="internal", detail="x", stage="normalise", claim=first)
+    assert steps.alive(database, piece, second)
+    assert steps.done(database, piece, second)
 
 
 def test_work_that_ends_its_worker_every_time_is_given_up(database: Database) -> None:
     job_id = new_job(database)
     for _ in range(3):
         assert begin(database, job_id, "normalise") is Begin.RUN
-        steps.release(database, job_id, "normalise", WHOLE, task_id="t")
+        steps.free_dead(database, Piece(job_id, "normalise"), task_id="t", worker="w")
     assert begin(database, job_id, "normalise") is Begin.EXHAUSTED
+
+
+def test_an_outage_of_our_own_uses_up_no_attempt(database: Database) -> None:
+    job_id = new_job(database)
+    for _ in range(10):
+        begun, mine = claim(database, job_id, "normalise")
+        assert begun is Begin.RUN
+        steps.release(database, Piece(job_id, "normalise"), mine, refund=True)
+    assert steps.attempts(database, Piece(job_id, "normalise")) == 0
+
+
+def test_a_parent_frees_only_what_its_own_dead_child_ran(database: Database) -> None:
+    job_id = new_job(database)
+    piece = Piece(job_id, "normalise")
+    begin(database, job_id, "normalise")
+    steps.free_dead(database, piece, task_id="t", worker="another")
+    steps.free_dead(database, piece, task_id="another", worker="w")
+    assert begin(database, job_id, "normalise") is Begin.TAKEN
+    steps.free_dead(database, piece, task_id="t", worker="w")
+    assert begin(database, job_id, "normalise") is Begin.RUN
 
 
 def test_the_last_chunk_finishes_the_stage(database: Database) -> None:
@@ -153,10 +187,10 @@ def test_the_first_reason_counts(database: Database) -> None:
 
 def test_a_cancelled_job_s_worker_learns_of_it(database: Database) -> None:
     job_id = new_job(database)
-    begin(database, job_id, "normalise")
-    assert steps.alive(database, job_id, "normalise", WHOLE, task_id="t")
+    _, mine = claim(database, job_id, "normalise")
+    assert steps.alive(database, Piece(job_id, "normalise"), mine)
     assert jobs.cancel(database, job_id)
-    assert not steps.alive(database, job_id, "normalise", WHOLE, task_id="t")
+    assert not steps.alive(database, Piece(job_id, "normalise"), mine)
 
 
 def test_a_deleted_job_is_over(database: Database) -> None:
@@ -178,8 +212,9 @@ def test_pages_hold_every_job_once_newest_first(database: Database) -> None:
         if cursor is None:
             break
     assert seen == made[::-1]
-    with pytest.raises(ValueError, match="cursor"):
-        jobs.page(database, cursor="bm9uc2Vuc2U=")
+    for nonsense in ("bm9uc2Vuc2U=", base64.urlsafe_b64encode(b"0001-01-01T00:00:00+23:59|x").decode(), "é"):
+        with pytest.raises(ValueError, match="cursor"):
+            jobs.page(database, cursor=nonsense)
 
 
 def test_the_place_in_the_queue_counts_who_is_served_before(database: Database) -> None:
@@ -215,6 +250,33 @@ def test_abandoned_work_is_freed_and_nothing_else(database: Database) -> None:
     assert steps.stale(database, seconds=180) == [dead]
     assert begin(database, dead, "normalise", task="other") is Begin.RUN
     assert begin(database, alive, "normalise", task="other") is Begin.TAKEN
+
+
+def test_a_single_long_chunk_is_not_taken_for_abandoned(database: Database) -> None:
+    job_id = new_job(database)
+    steps.scatter(database, job_id, "transcribe", count=1)
+    begin(database, job_id, "transcribe", 0)
+    with database.write() as session:
+        session.execute(update(Step).values(started_at=jobs.now() - timedelta(hours=1)))
+    assert steps.stale(database, seconds=180) == []
+
+
+def test_a_job_that_nobody_works_on_is_found(database: Database) -> None:
+    lost, working, young = new_job(database), new_job(database), new_job(database)
+    begin(database, working, "normalise")
+    with database.write() as session:
+        old = update(Job).where(Job.id.in_((lost, working))).values(submitted_at=jobs.now() - timedelta(minutes=5))
+        session.execute(old)
+    assert jobs.standing(database, seconds=60) == [lost]
+    assert jobs.standing(database, seconds=0) == [lost, young]
+
+
+def test_the_end_does_not_move_away_between_two_reports() -> None:
+    started = jobs.now()
+    reported = started + timedelta(seconds=10)
+    etas = [progress.eta(0.25, started, at=reported + timedelta(seconds=n), reported=reported) for n in (0, 5, 20, 90)]
+    assert etas == [30, 25, 10, 1]
+    assert progress.eta(0.01, started, at=reported) is None
 
 
 def test_progress_counts_running_chunks_by_how_far_they_are(database: Database) -> None:

@@ -53,6 +53,7 @@ def upgrade() -> None:
     sa.Column('total', sa.Integer(), nullable=True),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('task_id', sa.String(length=64), nullable=True),
+    sa.Column('claim', sa.String(length=32), nullable=True),
     sa.Column('worker', sa.String(length=255), nullable=True),
     sa.Column('started_at', store.models.UtcDateTime(timezone=True), nullable=True),
     sa.Column('alive_at', store.models.UtcDateTime(timezone=True), nullable=True),
