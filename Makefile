@@ -11,6 +11,9 @@ KEPT := $(shell .venv/bin/python -c 'import sys; sys.version_info[:2] in ((3, 11
 INTERPRETER := $(if $(filter command line environment,$(origin PYTHON)),$(PYTHON),$(or $(KEPT),$(PYTHON)))
 
 FILE ?= models/demo/sample.flac
+# As it was typed: it reaches the shell as a variable's content, so nothing in a file's name means anything to either.
+override FILE := $(value FILE)
+export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
@@ -19,8 +22,12 @@ BIN := .venv/bin
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup ## Start everything and transcribe a recording: FILE=talk.mp3, ONCE=1 stops after it, UP="--port 9000"
-	@exec $(BIN)/longhand up --send "$(FILE)" $(if $(filter-out 0,$(ONCE)),--once) $(UP)
+run: python ## Start everything and transcribe a recording: FILE=talk.mp3, ONCE=1 stops after it, UP="--port 9000"
+	@case "$$FILE" in "~/"*) FILE="$$HOME/$${FILE#??}" ;; esac; \
+	[ -f "$$FILE" ] && [ -r "$$FILE" ] || { \
+		printf 'There is no recording "%s" that can be read: give one with FILE, as in make run FILE=talk.mp3\n' "$$FILE" >&2; exit 2; }; \
+	$(ENVIRONMENT) run || exit; \
+	exec $(BIN)/longhand up "--send=$$FILE" $(if $(filter-out 0,$(ONCE)),--once) $(UP)
 
 setup: python ## Make .venv with what Longhand needs to run
 	@$(ENVIRONMENT) run

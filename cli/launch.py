@@ -136,7 +136,7 @@ def wait_until_ready(supervisor: Supervisor, client: Client, show: Callable[[str
         elif time.monotonic() - began > READY_SECONDS:
             raise Refused(
                 f"Not ready after {READY_SECONDS:.0f} s; still missing: {', '.join(missing)}. "
-                "See the logs in the data folder."
+                f"See the logs in {supervisor.logs}."
             )
         show(", ".join(missing))
         time.sleep(0.15)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Column
 from rich.text import Text
 
 from cli.client import Job
@@ -24,6 +25,11 @@ def seconds(value: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(value: float) -> str:
+    """A number of bytes for people: 44 kB, 1.3 MB."""
+    return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.{0 if value >= 1e4 else 1}f} kB"
 
 
 def plain(console: Console, text: str = "") -> None:
@@ -67,16 +73,17 @@ class StageDisplay:
 
     def sent(self, done: int, total: int) -> None:
         """How much of the recording is on its way."""
-        self._row("upload", done / total if total else 1.0, f"{done / 1e6:.1f} of {total / 1e6:.1f} MB")
+        self._row("upload", done / total if total else 1.0, f"{size(done)} of {size(total)}")
         if done >= total:
-            self._line("upload", f"{total / 1e6:.1f} MB")
+            self._line("upload", size(total))
 
     def show(self, job: Job) -> None:
         """How far each stage is."""
         for step in job["steps"]:
-            self._row(step["stage"], 1.0 if step["status"] == "done" else step.get("progress") or 0.0, state_of(step))
+            state = state_of(step, failed=job["status"] == "failed")
+            self._row(step["stage"], 1.0 if step["status"] == "done" else step.get("progress") or 0.0, state)
             if step["status"] in _DONE:
-                self._line(step["stage"], state_of(step))
+                self._line(step["stage"], state)
 
     def _row(self, name: str, share: float, state: str) -> None:
         if name not in self._rows:
@@ -89,8 +96,8 @@ class StageDisplay:
             plain(self._console, f"  {name:<16}{state}")
 
 
-def state_of(step: dict[str, Any]) -> str:
-    """A stage's state in a few words."""
+def state_of(step: dict[str, Any], *, failed: bool = False) -> str:
+    """A stage's state in a few words; ``failed``: its job has, so that nobody cancelled what comes after."""
     pieces = f"{step['done']} of {step['total']}" if (step.get("total") or 1) > 1 else ""
     again = f"attempt {step['attempts']}" if step.get("attempts", 0) > 1 else ""
     status = step["status"]
@@ -99,7 +106,7 @@ def state_of(step: dict[str, Any]) -> str:
     elif status == "running":
         parts = [pieces or "running", again]
     else:
-        parts = ["" if status == "pending" else status]
+        parts = ["" if status == "pending" else "not reached" if failed and status == "cancelled" else status]
     return "  ".join(part for part in parts if part)
 
 
@@ -114,11 +121,13 @@ class FilesDisplay:
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
         self._quiet = quiet
+        # A long name or state is cut, so that every recording keeps its one line with a bar in it.
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=max(12, console.width * 3 // 10))
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[state]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=max(8, min(28, console.width // 5))),
+            TextColumn("{task.percentage:>3.0f} %", table_column=Column(no_wrap=True, min_width=5)),
+            TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
             disable=quiet or not console.is_terminal,
         )
@@ -146,8 +155,8 @@ class FilesDisplay:
 
     def finish(self, row: TaskID, name: str, sentence: str, *, well: bool) -> None:
         """How it ended."""
-        self._bars.update(row, state=sentence if not well else "done", completed=1.0 if well else None)
-        # A failure is told at the end in any case.
+        # Why it failed is told at the end, where there is room for a sentence.
+        self._bars.update(row, state="done" if well else "failed", completed=1.0 if well else None)
         if well and not self._quiet and not self._console.is_terminal:
             plain(self._console, f"{name}: {sentence}")
 

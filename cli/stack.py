@@ -18,6 +18,10 @@ from config.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TETHER = Path(__file__).with_name("tether.py")
+WEB_STOP_SECONDS = 12
+"""A little longer than gunicorn's graceful_timeout."""
+SILENT = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""Libraries that would tell their makers what they are used for must know this before they are imported."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,11 @@ def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: li
         gpus: The GPUs there are, as CUDA_VISIBLE_DEVICES names them.
     """
     configured = Path(config.__file__).parent
-    # QUIT ends at once what can be taken up again later; TERM would wait for hours of work.
+    # A worker that is told QUIT ends within seconds and hands its work back; TERM would wait for hours of it. For the
+    # API it is the other way round: TERM lets running requests end (graceful_timeout), QUIT breaks them off.
     web = ("gunicorn", "-c", str(configured / "gunicorn.py"), "webapp.main:app")
     found = [
-        Program("web", _module(*web), stop_signal="QUIT"),
+        Program("web", _module(*web), stop_seconds=WEB_STOP_SECONDS),
         Program("cpu", _worker(settings, "cpu", "cpu", cpu_workers), stop_signal="QUIT"),
     ]
     for number in range(1, gpu_workers + 1):
@@ -94,7 +99,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
     """
     names = {name.upper() for name in Settings.model_fields}
     # Not a setting of ours, but perhaps one of a library's: HF_TOKEN, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS.
-    found = {name: value for name, value in dotenv_values(".env").items() if value} | dict(inherited)
+    found = SILENT | {name: value for name, value in dotenv_values(".env").items() if value} | dict(inherited)
     found = {name: value for name, value in found.items() if name.upper() not in names}
     for name in sorted(settings.model_fields_set):
         value = _as_variable(name, getattr(settings, name))

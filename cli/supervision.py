@@ -170,6 +170,13 @@ class Supervisor:
             time.sleep(0.03)
         raise SupervisorTrouble(f"The process manager did not start:\n{tail(self._places.logs / 'supervisord.out')}")
 
+    def ended(self) -> SupervisorTrouble:
+        """What to say when supervisord is no more."""
+        log = self._places.logs / "supervisord.log"
+        return SupervisorTrouble(
+            f"The process manager has ended, and everything with it: see {log} for the reason, and start again."
+        )
+
     def start_group(self) -> None:
         """Start everything but Redis; returns before it has started."""
         self._call("startProcessGroup", GROUP, False)
@@ -187,7 +194,7 @@ class Supervisor:
         try:
             found: Any = self._call("getAllProcessInfo")
         except (OSError, xmlrpc.client.Error) as error:
-            raise SupervisorTrouble("The process manager has ended: start again.") from error
+            raise self.ended() from error
         return [Process(p["name"], p["statename"], p["pid"] or None, p["start"], p["stop"]) for p in found]
 
     def pid(self, name: str) -> int | None:
@@ -211,6 +218,11 @@ class Supervisor:
             self._process.kill()
             kill_all(below)
             self._process.wait()
+
+    @property
+    def logs(self) -> Path:
+        """The folder with a log for each process."""
+        return self._places.logs
 
     def log_tail(self, name: str) -> str:
         """The end of a process's log."""

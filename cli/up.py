@@ -137,7 +137,7 @@ def _stay(supervisor: Supervisor, console: Console) -> None:
             time.sleep(0.5)
     except Stopped:
         return
-    raise SupervisorTrouble("The process manager has ended; everything was stopped. See its log in the data folder.")
+    raise supervisor.ended()
 
 
 def _with_secrets(settings: Settings) -> tuple[Settings, set[str]]:
