@@ -28,7 +28,6 @@ MAX_SPAN_SECONDS = 30.0
 
 ALWAYS_SEVERAL_SECONDS = 1800.0
 """A longer recording is never one chunk, so that several workers can share it."""
-
 _SPEECH, _SILENCE = 0.5, 0.35
 """Speech begins at the first and lasts until the probability falls below the second."""
 _SHORTEST_SILENCE = 0.16
@@ -44,6 +43,7 @@ _LOCAL = 3
 
 _LONG_SILENCE = 30.0
 """Silence longer than this before the first or after the last word belongs to no chunk."""
+_LEAST_EXTENT = 4.0  # speech within fewer seconds is not shared out, however long the silence around it
 _SLIVER = 0.3
 """Less speech than this, left over at a chunk's edge, is not worth a look: the neighbour has it whole."""
 _OVERLAP, _LONGEST_OVERLAP = 2.5, 6.5
@@ -249,7 +249,7 @@ def _extent(spans: Sequence[Span], duration: float, chunk_seconds: float) -> tup
 
 def _how_many(extent: float, duration: float, chunk_seconds: float) -> int:
     wanted = max(1, math.ceil(extent / chunk_seconds - 1e-9))
-    return max(wanted, 2) if duration > ALWAYS_SEVERAL_SECONDS and extent > 60 else wanted
+    return max(wanted, 2) if duration > ALWAYS_SEVERAL_SECONDS and extent > _LEAST_EXTENT else wanted
 
 
 def _seams(pauses: Pauses, low: float, high: float, count: int) -> list[Cut]:

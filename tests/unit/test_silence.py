@@ -181,7 +181,8 @@ def test_a_recording_of_more_than_half_an_hour_is_never_one_chunk() -> None:
     assert len(planned(made_up(2, 1799), 1800).chunks) == 1
     assert len(planned(made_up(2, 1801), 1800).chunks) == 2
     assert len(planned(windows((900, 0), (120, 0.9), (900, 0)), 1800).chunks) == 2
-    assert len(planned(windows((900, 0), (20, 0.9), (900, 0)), 1800).chunks) == 1
+    assert len(planned(windows((900, 0), (20, 0.9), (900, 0)), 1800).chunks) == 2
+    assert len(planned(windows((900, 0), (1, 0.9), (900, 0)), 1800).chunks) == 1
 
 
 def test_a_long_silence_belongs_to_nobody() -> None:

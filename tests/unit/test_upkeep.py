@@ -1,0 +1,143 @@
+"""What beat's tasks find and mend: over a real record, real files and a real broker, with nobody working."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import delete, update
+
+from config.settings import Settings
+from store import jobs, steps
+from store.models import Job, Step
+from store.steps import Piece
+from tasks import upkeep
+from tasks.worker import Worker, make_worker
+from tests.stack import RedisServer
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    own = RedisServer()
+    yield own.start()
+    own.close()
+
+
+@pytest.fixture
+def worker(server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
+    settings = Settings(_env_file=None, redis_url=server.url, data_dir=tmp_path, retention_days=30)  # type: ignore[call-arg]
+    made = make_worker(settings)
+    made.store.database.upgrade()
+    made.store.events.remember()
+    yield made
+    made.app.close()
+    made.store.database.engine.dispose()
+
+
+def job(worker: Worker, **columns: object) -> str:
+    new = jobs.NewJob(
+        id=jobs.new_id(), owner="", options={"language": "en"}, stages=["normalise", "chunk"], source_name="x",
+        source_bytes=1, source_sha256="",
+    )  # fmt: skip
+    jobs.create(worker.store.database, new)
+    with worker.store.files.create(new.id, "source") as upload:
+        upload.write(b"x")
+        upload.keep()
+    if columns:
+        with worker.store.database.write() as session:
+            session.execute(update(Job).where(Job.id == new.id).values(**columns))
+    return new.id
+
+
+def ago(**by: float) -> object:
+    return jobs.now() - timedelta(**by)
+
+
+def test_a_job_whose_message_was_lost_is_queued_again_once(worker: Worker) -> None:
+    lost = job(worker, submitted_at=ago(minutes=5))
+    young = job(worker)
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 1
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 1, f"{lost} was just queued, {young} is too young"
+
+
+def test_while_queues_hold_something_a_waiting_job_is_left_alone(worker: Worker) -> None:
+    job(worker, submitted_at=ago(minutes=5))
+    worker.flow.submit(job(worker))
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 1
+
+
+def test_redis_emptied_brings_every_job_back(worker: Worker, server: RedisServer) -> None:
+    ids = [job(worker) for _ in range(3)]
+    jobs.cancel(worker.store.database, ids[0])
+    with redis.Redis.from_url(server.url) as client:
+        for key in client.keys("*"):
+            client.delete(key)
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 2
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 2
+
+
+def test_abandoned_work_is_freed_and_queued(worker: Worker) -> None:
+    dead = job(worker)
+    steps.begin(
+        worker.store.database, Piece(dead, "normalise"), task_id="t", worker="w", max_attempts=3, stale_seconds=30
+    )
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 0
+    with worker.store.database.write() as session:
+        session.execute(update(Step).where(Step.status == "running").values(alive_at=ago(minutes=4)))
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 1
+
+
+def test_what_has_expired_goes_with_its_files_and_nothing_else(worker: Worker) -> None:
+    old = job(worker, status="done", finished_at=ago(days=31))
+    young = job(worker, status="done", finished_at=ago(days=29))
+    upkeep.look_after_jobs(worker)
+    assert jobs.get(worker.store.database, old) is None
+    assert not worker.store.files.exists(old, "source")
+    assert jobs.get(worker.store.database, young) is not None
+    assert worker.store.files.exists(young, "source")
+
+
+def test_one_bad_row_does_not_stop_the_sweep(worker: Worker) -> None:
+    bad = job(worker, status="done", finished_at=ago(days=40))
+    good = job(worker, status="done", finished_at=ago(days=35))
+    # Nothing of ours has such an id, and the files refuse it.
+    with worker.store.database.write() as session:
+        session.execute(delete(Step).where(Step.job_id == bad))
+        session.execute(update(Job).where(Job.id == bad).values(id=".."))
+    upkeep.look_after_jobs(worker)
+    assert jobs.get(worker.store.database, "..") is not None, "its row stays, so that the next sweep finds it"
+    assert jobs.get(worker.store.database, good) is None
+
+
+def test_files_of_no_job_go_after_a_day(worker: Worker) -> None:
+    kept = job(worker)
+    for name, hours in (("a" * 32, 25), ("b" * 32, 1)):
+        with worker.store.files.create(name, "source") as upload:
+            upload.write(b"x")
+            upload.keep()
+        age(Path(worker.store.files.address(name)), hours)
+    age(Path(worker.store.files.address(kept)), 100)
+    scratch = worker.scratch("c" * 32) / "normalise--1-x"
+    scratch.mkdir(parents=True)
+    age(scratch.parent, 25)
+    upkeep.remove_forgotten(worker)
+    assert not worker.store.files.exists("a" * 32, "source")
+    assert worker.store.files.exists("b" * 32, "source")
+    assert worker.store.files.exists(kept, "source")
+    assert not scratch.parent.exists()
+
+
+def age(folder: Path, hours: float) -> None:
+    at = time.time() - hours * 3600
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (at, at))
