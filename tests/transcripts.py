@@ -8,6 +8,9 @@ from typing import Any
 import jiwer
 
 Timed = tuple[float, float, str]
+NEAR_SEAM = 3.0
+SAME_WORD = 0.5
+"""Two runs place one word within this many seconds of each other."""
 
 
 def plain(text: str) -> str:
@@ -36,6 +39,26 @@ def matched(truth: Sequence[Timed], heard: Sequence[Timed]) -> list[tuple[Timed,
     return [
         (truth[block.a + n], heard[block.b + n]) for block in matcher.get_matching_blocks() for n in range(block.size)
     ]
+
+
+def near(words: Sequence[Timed], seams: Sequence[float]) -> list[Timed]:
+    """Those that start within `NEAR_SEAM` of a seam."""
+    return [word for word in words if any(abs(word[0] - seam) <= NEAR_SEAM for seam in seams)]
+
+
+def missing_and_doubled(
+    direct: Sequence[Timed], ours: Sequence[Timed], seams: Sequence[float]
+) -> tuple[list[Timed], list[Timed]]:
+    """Of the words that the direct run has near a seam: those we have not, and those we have once too often."""
+
+    def like(word: Timed, among: Sequence[Timed]) -> int:
+        return sum(other[2] == word[2] and abs(other[0] - word[0]) < SAME_WORD for other in among)
+
+    compared = near(direct, seams)
+    assert compared, "there are no words near the seams: this shows nothing"
+    missing = [word for word in compared if not like(word, ours)]
+    doubled = [word for word in compared if like(word, ours) > like(word, direct)]
+    return missing, doubled
 
 
 def mean_start_error(truth: Sequence[Timed], heard: Sequence[Timed]) -> float:
