@@ -1,6 +1,6 @@
 """Whether everything is there: for people, for load balancers, for whoever restarts processes."""
 
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, jsonify
@@ -129,17 +129,15 @@ def ready() -> AnyResponse:
 
 def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
     """Every check by name, and the workers that are alive; known within a second, whatever hangs."""
-    database = s.probes.submit(s.store.database.ping)
-    storage = s.probes.submit(s.store.files.ping)
-    workers = s.probes.submit(s.store.events.workers)
-    probes: list[Future[Any]] = [database, storage, workers]
-    wait(probes, timeout=_SECONDS)
-    there = workers.result() if _passed(workers) else []
+    found = s.probes.ask(seconds=_SECONDS)
+    # Once each: a probe that ends in between must not be there for one check and missing for another.
+    up = {name: _passed(probe) for name, probe in found.items()}
+    there: list[Worker] = found["workers"].result() if up["workers"] else []
     served = {queue for worker in there for queue in worker.queues}
     checks = {
-        "database": _check(_passed(database), "The database does not answer; see whether it runs (DATABASE_URL)."),
-        "redis": _check(_passed(workers), "Redis does not answer; see whether it runs (REDIS_URL)."),
-        "storage": _check(_passed(storage), "Files cannot be stored; see whether there is space (STORAGE_URL)."),
+        "database": _check(up["database"], "The database does not answer; see whether it runs (DATABASE_URL)."),
+        "redis": _check(up["workers"], "Redis does not answer; see whether it runs (REDIS_URL)."),
+        "storage": _check(up["storage"], "Files cannot be stored; see whether there is space (STORAGE_URL)."),
     }
     for queue in sorted({stage.queue for stage in s.flow.stages.values()}):
         checks[f"queue {queue}"] = _check(queue in served, f"No worker serves the queue {queue}; start one.")

@@ -1,6 +1,5 @@
 """What the routes work with, made once a process and found through the application."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import cast
@@ -11,6 +10,7 @@ from config.settings import Settings
 from store import Store
 from tasks.flow import Flow
 from webapp.options import OptionReader
+from webapp.probes import Probes
 
 _KEY = "longhand"
 
@@ -25,8 +25,8 @@ class Services:
     options: OptionReader
     waiting: BoundedSemaphore
     """One place for each request that may wait at the same time; the other threads stay free for short requests."""
-    probes: ThreadPoolExecutor
-    """Runs the health checks, so that one that hangs holds up nobody."""
+    probes: Probes
+    """The health checks: database, storage, workers."""
 
 
 def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
@@ -37,7 +37,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         flow=flow,
         options=OptionReader(flow.stages, settings),
         waiting=BoundedSemaphore(max(1, settings.web_threads * 3 // 4)),
-        probes=ThreadPoolExecutor(4, thread_name_prefix="probe"),
+        probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
     )
 
 

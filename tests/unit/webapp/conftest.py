@@ -15,6 +15,7 @@ from config.settings import Settings
 from pipelines.documents import Segment, Transcript, Word
 from store import jobs, steps
 from store.models import WHOLE
+from store.steps import Piece
 from tests.stack import KEY, RedisServer
 from webapp import create_app
 from webapp.services import Services
@@ -46,7 +47,7 @@ def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for s in made:
-        s.probes.shutdown()
+        s.probes.close()
         s.flow.app.close()
         s.store.database.engine.dispose()
         s.store.events._client.close()
@@ -124,18 +125,19 @@ def some_transcript() -> Transcript:
     )
 
 
-def begin(services: Services, job_id: str, stage: str, item: int = WHOLE) -> None:
-    got = steps.begin(
-        services.store.database,
-        job_id,
-        stage,
-        item,
-        task_id=f"{stage}-{item}",
-        worker="w",
-        max_attempts=3,
-        stale_seconds=60,
-    )
+def begin(services: Services, job_id: str, stage: str, item: int = WHOLE) -> str:
+    """Claim a piece of work as a worker does; the claim."""
+    piece = Piece(job_id, stage, item)
+    limits = {"max_attempts": 3, "stale_seconds": 60}
+    got, claim = steps.begin(services.store.database, piece, task_id=f"{stage}-{item}", worker="w", **limits)
     assert got is steps.Begin.RUN
+    return claim
+
+
+def do(services: Services, job_id: str, stage: str, item: int = WHOLE) -> None:
+    """Claim a piece of work and finish it."""
+    claim = begin(services, job_id, stage, item)
+    assert steps.done(services.store.database, Piece(job_id, stage, item), claim)
 
 
 def work_off(services: Services, job_id: str, transcript: Transcript | None = None) -> Transcript:
@@ -146,11 +148,9 @@ def work_off(services: Services, job_id: str, transcript: Transcript | None = No
     for stage in job.stages:
         if services.flow.stages[stage].each:
             for item in steps.scatter(database, job_id, stage, count=2):
-                begin(services, job_id, stage, item)
-                assert steps.done(database, job_id, stage, item, task_id=f"{stage}-{item}")
+                do(services, job_id, stage, item)
         else:
-            begin(services, job_id, stage)
-            assert steps.done(database, job_id, stage, WHOLE, task_id=f"{stage}-{WHOLE}")
+            do(services, job_id, stage)
     transcript = transcript or some_transcript()
     with services.store.files.create(job_id, "transcript.json") as upload:
         upload.write(transcript.model_dump_json().encode())

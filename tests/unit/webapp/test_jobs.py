@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from store import jobs, steps
-from tests.unit.webapp.conftest import AUTH, begin, files_of, work_off
+from tests.unit.webapp.conftest import AUTH, begin, do, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.services import Services
 
@@ -47,6 +47,8 @@ def test_jobs_are_listed_newest_first_page_by_page(client: FlaskClient, services
         "limit=²",
         "limit=" + "9" * 5000,
         "cursor=nonsense",
+        "cursor=MDAwMS0wMS0wMVQwMDowMDowMCsyMzowMHxh",  # 0001-01-01T00:00:00+23:00|a: before all time in UTC
+        "cursor=OTk5OS0xMi0zMVQyMzo1OTo1OS0yMzowMHxh",  # 9999-12-31T23:59:59-23:00|a: after it
         "cursor=AAAA",
         "cursor=" + "%C3%A4" * 3,
         "status=finished",
@@ -64,11 +66,9 @@ def test_a_running_job_shows_how_far_it_is(client: FlaskClient, services: Servic
     assert get(client, second["links"]["self"])["queue_position"] == 1
     job_id = first["id"]
     for stage in ("normalise", "chunk"):
-        begin(services, job_id, stage)
-        steps.done(database, job_id, stage, -1, task_id=f"{stage}--1")
+        do(services, job_id, stage)
     steps.scatter(database, job_id, "transcribe", count=4)
-    begin(services, job_id, "transcribe", 0)
-    steps.done(database, job_id, "transcribe", 0, task_id="transcribe-0")
+    do(services, job_id, "transcribe", 0)
     begin(services, job_id, "transcribe", 1)
     services.store.events.report(job_id, "transcribe", 1, 0.5)
     job = get(client, f"/v1/jobs/{job_id}")
