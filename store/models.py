@@ -102,3 +102,24 @@ class Step(Record):
     alive_at: Mapped[datetime | None]
     """Last sign of life of whoever runs it."""
     finished_at: Mapped[datetime | None]
+
+
+class Key(Record):
+    """An ``Idempotency-Key`` and what the request that brought it became."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """Hash of what was asked for."""
+    job_id: Mapped[str] = mapped_column(String(32))
+    """The first job; no two requests have the same."""
+    batch: Mapped[str | None] = mapped_column(String(32))
+    jobs: Mapped[int]
+    """How many there are."""
+    settled: Mapped[bool]
+    """Whether they are made and queued; until then it can still come to nothing."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)

@@ -26,6 +26,13 @@ _LIMIT = Parameter(
     "limit", "Jobs on the page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": _PAGE}
 )
 _CURSOR = Parameter("cursor", "next_cursor of the page before.")
+_KEY = Parameter(
+    submission.KEY,
+    "Makes it safe to send a request again: the same key with the same recordings and options within 24 hours gives "
+    "the job that was made the first time; with others it is refused (422).",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    where="header",
+)
 _WAIT = Parameter(
     "wait",
     "Seconds to wait for the job's end; never longer than the operator allows (SYNC_TIMEOUT_SECONDS).",
@@ -43,10 +50,14 @@ _WAIT = Parameter(
             202: Answer(
                 "Accepted: the job, or for several recordings the batch.",
                 schemas.JobView | schemas.NewBatch,
-                headers={"Location": "Address of the job, or of the batch."},
+                headers={
+                    "Location": "Address of the job, or of the batch.",
+                    "Idempotency-Replayed": "true: an earlier request with the same Idempotency-Key made it.",
+                },
             )
         },
-        problems=(400, 404, 408, 413, 415, 422, 503),
+        problems=(400, 404, 408, 409, 413, 415, 422, 503),
+        parameters=(_KEY,),
         takes_job=True,
     )
 )
@@ -54,13 +65,15 @@ def create() -> AnyResponse:
     """Accept recordings."""
     _only(())
     s = services()
-    batch, made = submission.accept(s, request)
-    if batch is None:
-        answer = jsonify(schemas.job_view(s, made[0]))
-        location = f"/v1/jobs/{made[0].id}"
+    accepted = submission.accept(s, request)
+    if accepted.batch is None:
+        answer = jsonify(schemas.job_view(s, accepted.jobs[0]))
+        location = f"/v1/jobs/{accepted.jobs[0].id}"
     else:
-        answer = jsonify({"batch": batch, "jobs": schemas.job_views(s, made)})
-        location = f"/v1/batches/{batch}"
+        answer = jsonify({"batch": accepted.batch, "jobs": schemas.job_views(s, accepted.jobs)})
+        location = f"/v1/batches/{accepted.batch}"
+    if accepted.replayed:
+        answer.headers["Idempotency-Replayed"] = "true"
     answer.status_code = 202
     answer.headers["Location"] = schemas.address(s, location)
     return answer

@@ -20,11 +20,11 @@ PROBLEMS = {
     404: "There is no such thing.",
     405: "The address has no such method.",
     408: "The upload stood still for too long.",
-    409: "The job is in a state in which that cannot be done.",
+    409: "The job, or a request with the same Idempotency-Key, is in a state in which that cannot be done.",
     413: "The upload is too large.",
     415: "Not media that can be read.",
     416: "The range lies outside the recording.",
-    422: "Options contradict each other.",
+    422: "Options contradict each other, or the Idempotency-Key was sent before with another request.",
     500: "Something went wrong on the server.",
     503: "Not now; try again after the time in Retry-After.",
 }

@@ -1,0 +1,99 @@
+"""Records of the keys by which clients say that a request is the same one again."""
+
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from store.database import Database, changed
+from store.jobs import now
+from store.models import Job, Key
+
+KEPT_HOURS = 24.0
+"""After this a key is forgotten and may be used anew."""
+STUCK_SECONDS = 120.0
+"""A request that has not made its jobs by then died; the next with its key takes its place."""
+_TRIES = 3
+
+
+def claim(
+    database: Database, key: str, *, owner: str, fingerprint: str, job_id: str, batch: str | None, jobs: int
+) -> Key | None:
+    """Take a key for a request whose jobs are about to be made.
+
+    Args:
+        database: The record.
+        key: The client's word.
+        owner: Whose keys it is among.
+        fingerprint: Hash of what is asked for.
+        job_id: The first of the jobs to be.
+        batch: Their batch, if they are one.
+        jobs: How many.
+
+    Returns:
+        None: it is yours; ``settle`` or ``release`` it. Else the record of the request that has it.
+    """
+    values = {"fingerprint": fingerprint, "job_id": job_id, "batch": batch, "jobs": jobs, "settled": False}
+    for _ in range(_TRIES):
+        try:
+            with database.write() as session:
+                session.add(Key(owner=owner, key=key, created_at=now(), **values))
+        except IntegrityError:
+            with database.write() as session:
+                found = session.get(Key, (owner, key))
+                if found is None:  # released, or expired, just now
+                    continue
+                if not _is_void(session, found):
+                    return found
+                same = and_(Key.owner == owner, Key.key == key, Key.job_id == found.job_id)
+                if not changed(session, update(Key).where(same).values(created_at=now(), **values)):
+                    continue
+        return None
+    # Others take and release it again and again: it is theirs.
+    return Key(owner=owner, key=key, created_at=now(), **values)
+
+
+def settle(database: Database, key: str, *, owner: str, job_id: str) -> None:
+    """Note that the jobs of a key are made and queued."""
+    with database.write() as session:
+        session.execute(update(Key).where(_mine(key, owner, job_id)).values(settled=True))
+
+
+def release(database: Database, key: str, *, owner: str, job_id: str) -> None:
+    """Give a key back: nothing came of the request."""
+    with database.write() as session:
+        session.execute(delete(Key).where(_mine(key, owner, job_id)))
+
+
+def expire(database: Database) -> None:
+    """Forget the keys that are older than ``KEPT_HOURS``."""
+    with database.write() as session:
+        session.execute(delete(Key).where(Key.created_at < now() - timedelta(hours=KEPT_HOURS)))
+
+
+def made(database: Database, key: Key) -> list[Job]:
+    """The jobs of a key that are still there, in the order of their recordings."""
+    with database.read() as session:
+        query = select(Job).where(_jobs_of(key)).options(selectinload(Job.steps))
+        return list(session.scalars(query.order_by(Job.created_at, Job.id)))
+
+
+def _is_void(session: Session, key: Key) -> bool:
+    """Whether a key may be taken from the request that has it."""
+    age = now() - key.created_at
+    if age > timedelta(hours=KEPT_HOURS):
+        return True
+    if key.settled or age < timedelta(seconds=STUCK_SECONDS):
+        return False
+    # It died. If its last job was made, nothing is missing but the note: upkeep queues what is not queued.
+    key.settled = session.scalar(select(func.count()).select_from(Job).where(_jobs_of(key))) == key.jobs
+    return not key.settled
+
+
+def _jobs_of(key: Key) -> ColumnElement[bool]:
+    return Job.id == key.job_id if key.batch is None else Job.batch == key.batch
+
+
+def _mine(key: str, owner: str, job_id: str) -> ColumnElement[bool]:
+    return and_(Key.owner == owner, Key.key == key, Key.job_id == job_id)

@@ -1,0 +1,174 @@
+"""Idempotency-Key: the same request twice makes one job, whatever happens in between."""
+
+import io
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from store import idempotency, jobs
+from store.models import Key
+from tasks.flow import QueueUnavailable
+from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
+from tests.unit.webapp.test_access import is_problem
+from webapp.auth import OWNER
+from webapp.services import Services
+
+Post = Callable[..., TestResponse]
+
+
+def post(client: FlaskClient, key: str | None, *sounds: tuple[str, bytes], **fields: Any) -> TestResponse:
+    files = [(io.BytesIO(sound), name) for name, sound in sounds or [("talk.mp3", SOUND)]]
+    headers = AUTH if key is None else {**AUTH, "Idempotency-Key": key}
+    return client.post("/v1/jobs", headers=headers, data={"file": files, **fields}, content_type="multipart/form-data")
+
+
+def count(client: FlaskClient) -> int:
+    return len(client.get("/v1/jobs?limit=200", headers=AUTH).json["jobs"])
+
+
+def age(services: Services, **by: float) -> None:
+    with services.store.database.write() as session:
+        session.execute(update(Key).values(created_at=jobs.now() - timedelta(**by)))
+
+
+def claim(services: Services, job_id: str, fingerprint: str = "f") -> Key | None:
+    return idempotency.claim(
+        services.store.database, "k", owner=OWNER, fingerprint=fingerprint, job_id=job_id, batch=None, jobs=1
+    )
+
+
+def test_the_same_request_again_gives_the_same_job(client: FlaskClient, services: Services) -> None:
+    first = post(client, "k", language="en", metadata='{"a": 1}')
+    assert first.status_code == 202 and "Idempotency-Replayed" not in first.headers
+    # Spelt otherwise, and with a default said aloud: still the same request.
+    again = post(client, "k", language="EN", metadata='{ "a":1 }', beam_size="5")
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
+    assert (again.json["id"], again.headers["Location"]) == (first.json["id"], first.headers["Location"])
+    assert count(client) == 1
+    assert files_of(services) == {first.json["id"], f"{first.json['id']}/source"}
+    work_off(services, first.json["id"])
+    assert post(client, "k", language="en", metadata='{"a": 1}').json["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("sound", "fields"),
+    [
+        (("talk.mp3", SOUND + b"x"), {}),
+        (("other.mp3", SOUND), {}),
+        (("talk.mp3", SOUND), {"beam_size": "4"}),
+        (("talk.mp3", SOUND), {"priority": "high"}),
+        (("talk.mp3", SOUND), {"metadata": '{"a": 2}'}),
+    ],
+)
+def test_another_request_with_the_key_is_refused(
+    client: FlaskClient, services: Services, sound: tuple[str, bytes], fields: dict[str, str]
+) -> None:
+    job_id = post(client, "k").json["id"]
+    assert is_problem(post(client, "k", sound, **fields), 422, "invalid_option")
+    assert count(client) == 1
+    assert files_of(services) == {job_id, f"{job_id}/source"}
+
+
+def test_other_keys_and_no_key_make_other_jobs(client: FlaskClient) -> None:
+    made = [post(client, key) for key in ("k", "K", "a-b c", None, None)]
+    assert len({response.json["id"] for response in made}) == 5
+    assert not any("Idempotency-Replayed" in response.headers for response in made)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ü", "a\tb"])
+def test_a_key_that_cannot_be_one_is_refused(client: FlaskClient, key: str) -> None:
+    assert is_problem(post(client, key), 400, "invalid_option")
+    assert count(client) == 0
+
+
+def test_a_batch_is_found_again_in_its_order(client: FlaskClient) -> None:
+    sounds = [(f"{n}.mp3", SOUND + bytes([n])) for n in range(5)]
+    first, again = post(client, "k", *sounds), post(client, "k", *sounds)
+    assert (again.json["batch"], again.headers["Idempotency-Replayed"]) == (first.json["batch"], "true")
+    assert [job["source"]["name"] for job in again.json["jobs"]] == [name for name, _ in sounds]
+    assert is_problem(post(client, "k", *sounds[::-1]), 422, "invalid_option")
+    assert count(client) == 5
+
+
+def test_many_at_once_make_one_job(app: Flask, client: FlaskClient) -> None:
+    answers: list[TestResponse] = []
+    gate = threading.Barrier(6)
+
+    def send() -> None:
+        gate.wait()
+        answers.append(post(app.test_client(), "k"))
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made = [a for a in answers if a.status_code == 202]
+    assert len({a.json["id"] for a in made}) == 1
+    assert len([a for a in made if "Idempotency-Replayed" not in a.headers]) == 1
+    for refused in (a for a in answers if a.status_code != 202):
+        assert is_problem(refused, 409, "conflict") and refused.headers["Retry-After"]
+    assert len(answers) == 6 and count(client) == 1
+
+
+def test_what_was_refused_does_not_use_the_key_up(
+    client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(client, "k", beam_size="no").status_code == 400
+    assert post(client, "k", ("empty.mp3", b"")).status_code == 415
+
+    def down(_: str) -> None:
+        raise QueueUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(services.flow), "submit", lambda _, job_id: down(job_id))
+        assert post(client, "k").status_code == 503
+    assert (count(client), files_of(services)) == (0, set())
+    assert post(client, "k").status_code == 202
+
+
+def test_a_deleted_job_is_not_made_again(client: FlaskClient) -> None:
+    job_id = post(client, "k").json["id"]
+    client.delete(f"/v1/jobs/{job_id}", headers=AUTH)
+    assert is_problem(post(client, "k"), 409, "conflict")
+
+
+def test_after_a_day_the_key_is_free(client: FlaskClient, services: Services) -> None:
+    first = post(client, "k").json["id"]
+    age(services, hours=23.9)
+    idempotency.expire(services.store.database)
+    assert post(client, "k").json["id"] == first
+    age(services, hours=24.1)
+    assert post(client, "k", language="de").json["id"] != first
+    age(services, hours=24.1)
+    idempotency.expire(services.store.database)
+    with services.store.database.read() as session:
+        assert session.get(Key, (OWNER, "k")) is None
+
+
+def test_a_request_that_died_leaves_its_key_to_the_next(services: Services) -> None:
+    assert claim(services, "1" * 32) is None
+    held = claim(services, "2" * 32)
+    assert held is not None and (held.job_id, held.settled) == ("1" * 32, False)
+    age(services, seconds=idempotency.STUCK_SECONDS + 1)
+    assert claim(services, "2" * 32) is None
+    # The one that was given up has nothing to say any more.
+    idempotency.release(services.store.database, "k", owner=OWNER, job_id="1" * 32)
+    held = claim(services, "3" * 32)
+    assert held is not None and held.job_id == "2" * 32
+
+
+def test_a_request_that_died_after_its_job_was_made_has_made_it(client: FlaskClient, services: Services) -> None:
+    job_id = post(client, None).json["id"]
+    assert claim(services, job_id) is None
+    age(services, seconds=idempotency.STUCK_SECONDS + 1)
+    held = claim(services, "2" * 32)
+    assert held is not None and (held.job_id, held.settled) == (job_id, True)
+    assert [job.id for job in idempotency.made(services.store.database, held)] == [job_id]
