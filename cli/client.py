@@ -66,6 +66,7 @@ class Client:
 
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
+        self.key = key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         # A proxy for the web must not be asked for a server on this very machine.

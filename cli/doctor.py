@@ -17,10 +17,11 @@ from rich.text import Text
 
 from cli import preflight, redis_server
 from cli.client import ApiError, Client, Exit
-from cli.configuration import explain
+from cli.configuration import explain, misspelt
 from cli.connection import talks_to_api
 from cli.credentials import kept_key
 from cli.places import fits
+from cli.preflight import database_trouble
 from config.settings import Settings
 from pipelines.engines import EngineSettings, resolve
 from pipelines.errors import LonghandError
@@ -78,7 +79,9 @@ def examine(client: Client) -> Iterator[Finding]:
         yield Finding("bad", "settings", explain(error))
         return
     yield Finding("ok", "settings", f"valid; {len(settings.model_fields_set)} of them set")
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (ffmpeg, redis, device, data, model)
+    for sentence in misspelt(os.environ):
+        yield Finding("note", "settings", sentence)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (ffmpeg, redis, device, data, record, model)
     for check in checks:
         yield from check(settings)
     yield from server(client, settings)
@@ -121,6 +124,11 @@ def ffmpeg(settings: Settings) -> Iterator[Finding]:
         return
     origin = "from the PATH" if path else "bundled (imageio-ffmpeg)"
     yield Finding("ok", "ffmpeg", f"{said[2] if len(said) > 2 else '?'}, {origin}")
+    if absent := [name for name in ("prlimit", "setpriv") if shutil.which(name) is None]:
+        without = (
+            f"{' and '.join(absent)} (util-linux) missing: ffmpeg runs without limits of its own; install util-linux"
+        )
+        yield Finding("note", "limits", without)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
@@ -177,6 +185,13 @@ def data(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "note", "sockets", "the data folder's path is too long for sockets; they go to a temporary folder"
         )
+
+
+def record(settings: Settings) -> Iterator[Finding]:
+    """Whether the database can be opened; nothing is made where there is none yet."""
+    trouble = database_trouble(settings.database)
+    named = "DATABASE_URL" if settings.database_url else "the one in the data folder"
+    yield Finding("bad" if trouble else "ok", "database", trouble or f"{named} can be opened")
 
 
 def model(settings: Settings) -> Iterator[Finding]:

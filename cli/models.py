@@ -1,5 +1,6 @@
 """`longhand models`: which models there are, and getting one onto this machine."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import preflight
+from cli import announcement, preflight
 from cli.client import ApiError, Client, Exit
 from cli.configuration import explain
 from cli.connection import talks_to_api
 from cli.screen import download, for_tables, plain
 from config.settings import Settings
 from pipelines.engines import resolve
-from pipelines.errors import LonghandError
+from pipelines.errors import LonghandError, ModelUnavailable
+
+NO_HUB = (
+    "It is not on this machine and the model hub cannot be reached: see to the network (HTTPS_PROXY, HF_ENDPOINT) and "
+    "try again, or fetch the model's files on another machine and give their folder in WHISPER_MODELS."
+)
 
 
 @click.group()
@@ -41,31 +47,48 @@ def list_(client: Client) -> None:
     """The models that requests may use, and every size there is."""
     settings = _settings()
     console = for_tables()
-    try:
-        _, health = client.health()
-        loaded: list[str] | None = list(health.get("model", {}).get("loaded_models", []))
-    except ApiError as error:
-        loaded = None
-        plain(console, f"What is loaded cannot be told: {error.detail}\n")
-    if loaded and "whisper_models" not in settings.model_fields_set:
-        # Nobody chose, so `longhand up` did, and what it chose is in memory.
-        settings = settings.model_copy(update={"whisper_models": loaded})
+    loaded, known = _served(client, console)
+    if known is not None:
+        settings = settings.model_copy(update=known)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("model", "use", "on this machine", "loaded"):
         table.add_column(name, no_wrap=True)
     for row in rows(settings, loaded or []):
-        cells = (row.name, row.use, row.here, "?" if loaded is None else "yes" if row.loaded else "")
+        # What a server elsewhere allows is not for the settings of this shell to say.
+        use = row.use if loaded is None or known is not None else ""
+        cells = (row.name, use, row.here, "?" if loaded is None else "yes" if row.loaded else "")
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
-    if resolve.DEMO in (loaded or settings.whisper_models):
+    if resolve.DEMO in (settings.whisper_models if loaded is None else loaded):
         plain(console, "\nThe demo model knows a few hundred words of synthetic speech and recognises nothing else.")
+
+
+def _served(client: Client, console: Console) -> tuple[list[str] | None, dict[str, Any] | None]:
+    """Says whose models are listed: those in the server's memory, and its settings if it is this user's own."""
+    try:
+        _, health = client.health()
+    except ApiError:
+        plain(console, f"No server answers at {client.url}: these are the settings of this machine and this shell.\n")
+        return None, None
+    loaded = list(health.get("model", {}).get("loaded_models", []))
+    running = announcement.find(os.environ)
+    if running is None or running.url != client.url:
+        plain(console, f"The server at {client.url} tells what it has loaded, not what else it allows.\n")
+        return loaded, None
+    plain(console, f"The server at {client.url}:\n")
+    known = {
+        "whisper_models": running.models,
+        "whisper_aliases": running.aliases,
+        "allowed_models": running.allowed,
+    }
+    return loaded, known
 
 
 def rows(settings: Settings, loaded: list[str]) -> list[Row]:
     """What is known of every model: those with a use here first, then the sizes."""
     cache = _cache(settings)
     found = []
-    for name in dict.fromkeys([*settings.model_names, resolve.DEMO, *resolve.SIZES]):
+    for name in dict.fromkeys([*loaded, *settings.model_names, resolve.DEMO, *resolve.SIZES]):
         target = settings.whisper_aliases.get(name, name)
         found.append(Row(name, _use(settings, name, target), _here(target, cache), bool({name, target} & set(loaded))))
     return found
@@ -101,10 +124,16 @@ def pull(names: tuple[str, ...]) -> None:
     settings = _settings()
     console = Console(stderr=True, highlight=False)
     code = Exit.FINE
+    hub: bool | None = None
     for name in names:
+        target = settings.whisper_aliases.get(name, name)
         try:
+            if not resolve.cached(target, _cache(settings)):
+                hub = resolve.hub_reachable(preflight.HUB_SECONDS) if hub is None else hub
+                if not hub:
+                    raise ModelUnavailable(NO_HUB)
             with download(console, name) as told:
-                resolve.pull(settings.whisper_aliases.get(name, name), told, cache=_cache(settings))
+                resolve.pull(target, told, cache=_cache(settings))
             click.echo(f"{name}: on this machine")
         except LonghandError as error:
             click.echo(f"{name}: {error.detail}", err=True)
@@ -114,8 +143,6 @@ def pull(names: tuple[str, ...]) -> None:
 
 def _cache(settings: Settings) -> Path | None:
     """Where `longhand up` keeps models."""
-    import os
-
     return settings.model_cache or preflight.writable_cache(os.environ, settings.data_dir)
 
 

@@ -1,14 +1,19 @@
 """What has to be true before the stack is started, each with a sentence that says what to do."""
 
+import contextlib
 import errno
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from config.settings import Settings, is_loopback
 from pipelines.engines import resolve
@@ -16,6 +21,7 @@ from pipelines.errors import LonghandError
 
 DEFAULT_MODEL = "small"
 HUB_SECONDS = 4.0
+DATABASE_SECONDS = 5
 LEAST_DISK = 500 * 1024 * 1024
 
 
@@ -139,6 +145,43 @@ def check_disk(folder: Path) -> None:
         raise Refused(
             f"Only {free // 2**20} MB are free where the data folder is: make room, or choose another with --data-dir."
         )
+
+
+def database_trouble(url: str) -> str | None:
+    """What stands in the way of opening a database; None if nothing does. An SQLite file is not made for it."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite_trouble(Path(parsed.database)) if parsed.database else None
+        patience = {"connect_timeout": DATABASE_SECONDS} if parsed.get_backend_name() == "postgresql" else {}
+        engine = create_engine(parsed, connect_args=patience)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except ArgumentError:
+        return "DATABASE_URL is no database address: write one such as postgresql+psycopg://user:password@host/name."
+    except (NoSuchModuleError, ImportError):
+        return "DATABASE_URL names a database that no driver is installed for: install it, or use another."
+    except (SQLAlchemyError, OSError):
+        return "The database of DATABASE_URL does not answer: check the address and that its server runs."
+    return None
+
+
+def _sqlite_trouble(path: Path) -> str | None:
+    path = path.absolute()
+    if not path.exists():
+        folder = next(folder for folder in path.parents if folder.exists())
+        well = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+        return None if well else "The database file cannot be made: see DATABASE_URL, or DATA_DIR if that is not set."
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        return f"The database file {path.name} cannot be read ({error}): see DATABASE_URL, or restore it."
+    return (
+        None if os.access(path, os.W_OK) else f"The database file {path.name} cannot be written: see its permissions."
+    )
 
 
 def writable_cache(environ: Mapping[str, str], data: Path) -> Path | None:

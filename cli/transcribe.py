@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from cli.screen import FilesDisplay, plain, seconds
 from cli.signals import Stopped, heard
 from pipelines.formats import FORMATS
 
+INTERRUPTED = "interrupted"
 AT_ONCE = 4
 """Recordings that are uploaded or waited for at the same time."""
 DEFAULT_FORMATS = "srt,vtt,txt"
@@ -40,6 +41,8 @@ class Outcome:
     job: Job | None = None
     written: list[Path] = field(default_factory=list)
     text: str = ""
+    silent: bool = False
+    """It has no speech, so that its results are empty."""
 
 
 def _formats(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
@@ -106,8 +109,11 @@ def transcribe(client: Client, files: tuple[Path, ...], **options: Any) -> None:
         try:
             outcomes = batch.run()
         except Stopped:
-            batch.stop()
-            plain(console, "Interrupted; the jobs were cancelled.")
+            outcomes = batch.stop()
+            for outcome in outcomes:
+                if outcome.sentence != INTERRUPTED:
+                    _report(outcome, console, options)
+            plain(console, interruption(outcomes))
             raise SystemExit(Exit.INTERRUPTED) from None
     for outcome in outcomes:
         _report(outcome, console, options)
@@ -126,6 +132,8 @@ class Request:
     """Recording -> format -> where it goes; empty: to the terminal."""
 
 
+_EMPTY = {"txt": b"", "srt": b"", "vtt": b"WEBVTT"}
+"""What a recording without speech gives."""
 _OURS = {"output", "formats", "overwrite", "further", "as_json", "quiet"}
 
 
@@ -163,21 +171,24 @@ class Batch:
         self._request = request
         self._display = display
         self._interrupted = threading.Event()
+        self._futures: list[Future[Outcome]] = []
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="transcribe")
 
     def run(self) -> list[Outcome]:
         """Transcribe them; what became of each, in their order."""
         with self._display:
             rows = [(path, self._display.add(path.name)) for path in self._request.files]
-            futures = [self._pool.submit(self._one, path, row) for path, row in rows]
-            outcomes = [future.result() for future in futures]
+            for path, row in rows:
+                self._futures.append(self._pool.submit(self._one, path, row))
+            outcomes = [future.result() for future in self._futures]
         self._pool.shutdown()
         return outcomes
 
-    def stop(self) -> None:
-        """Cancel every job that was made; returns when that is done."""
+    def stop(self) -> list[Outcome]:
+        """Cancel every job that was made; what became of those recordings that were begun."""
         self._interrupted.set()
         self._pool.shutdown(cancel_futures=True)
+        return [future.result() for future in self._futures if not future.cancelled()]
 
     def _one(self, path: Path, row: Any) -> Outcome:
         outcome = self._transcribed(path, row)
@@ -209,7 +220,7 @@ class Batch:
             raise _Interrupted
 
     def _cancelled(self, path: Path, job: Job | None) -> Outcome:
-        sentence = "interrupted"
+        sentence = INTERRUPTED
         if job is not None:
             try:
                 self._client.cancel(job["id"])
@@ -226,6 +237,7 @@ class Batch:
         targets = self._request.targets.get(path)
         for name in self._request.formats:
             content = self._client.result(job["id"], name)
+            outcome.silent |= content.strip() == _EMPTY.get(name)
             if not targets:
                 outcome.text = content.decode("utf-8")
             else:
@@ -249,8 +261,21 @@ def _report(outcome: Outcome, console: Console, options: Mapping[str, Any]) -> N
         return
     for path in outcome.written:
         plain(console, f"  {path}")
+    if outcome.silent:
+        plain(console, f"{outcome.source.name}: no speech was found")
     for warning in (outcome.job or {}).get("warnings", []):
         plain(console, f"{outcome.source.name}: warning: {warning['detail']}")
+
+
+def interruption(outcomes: Sequence[Outcome]) -> str:
+    """What Ctrl-C came to."""
+    cancelled = sum(outcome.sentence == INTERRUPTED and outcome.job is not None for outcome in outcomes)
+    done = [outcome for outcome in outcomes if outcome.exit_code == Exit.FINE]
+    parts = [f"{cancelled} {'job was' if cancelled == 1 else 'jobs were'} cancelled"]
+    if done:
+        saved = " and saved" if all(outcome.written for outcome in done) else ""
+        parts.append(f"{len(done)} {'was' if len(done) == 1 else 'were'} done{saved}")
+    return f"Interrupted; {', '.join(parts)}."
 
 
 def worst(outcomes: Sequence[Outcome]) -> Exit:

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,8 +15,9 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 
 from cli import credentials, preflight
+from cli.announcement import Announcement, announced
 from cli.client import ApiError, Client, Exit, Job
-from cli.configuration import explain
+from cli.configuration import explain, misspelt
 from cli.launch import Workers, running, wait_until_ready
 from cli.places import Busy, Places
 from cli.preflight import Refused
@@ -52,6 +55,8 @@ def up(**options: Any) -> None:
         raise click.UsageError("--once needs --send FILE.")
     console = Console(highlight=False)
     try:
+        for sentence in misspelt(os.environ):
+            plain(console, f"Warning: {sentence}")
         settings, workers = chosen(options, console)
         raise SystemExit(_serve(settings, workers, options["send"], once=options["once"], console=console))
     except (Refused, Busy, SupervisorTrouble, credentials.Unreadable, ApiError) as error:
@@ -95,11 +100,12 @@ def _serve(settings: Settings, workers: Workers, send: Path | None, *, once: boo
         settings = _with_models(settings, console)
         with _stack(settings, places, workers, console) as supervisor:
             client = Client(preflight.address(settings.bind_host, settings.bind_port), _secret(settings.api_key))
-            with contextlib.closing(client):
+            with contextlib.closing(client), announced(_announcement(settings, made_up, client.url), os.environ):
                 _wait(supervisor, client, console)
                 plain(console, f"Longhand is ready after {seconds(time.monotonic() - began)}.")
                 _addresses(console, settings, made_up, client.url)
-                well = _transcribe(client, send, settings, console) if send else True
+                shown = Shown(console, settings, key_made_up="api_key" in made_up, once=once)
+                well = _transcribe(client, send, shown) if send else True
                 if not once:
                     _stay(supervisor, console)
         return Exit.FINE if well else Exit.FAILED
@@ -199,8 +205,33 @@ def _addresses(console: Console, settings: Settings, made_up: set[str], url: str
         plain(console, "  Other machines reach the API; without the key it refuses them.")
 
 
-def _transcribe(client: Client, file: Path, settings: Settings, console: Console) -> bool:
+def _announcement(settings: Settings, made_up: set[str], url: str) -> Announcement:
+    return Announcement(
+        url=url,
+        key=_secret(settings.api_key) if "api_key" in made_up else None,
+        data_dir=settings.data_dir,
+        process=os.getpid(),
+        models=settings.whisper_models,
+        aliases=settings.whisper_aliases,
+        allowed=settings.allowed_models,
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the result of --send is shown."""
+
+    console: Console
+    settings: Settings
+    key_made_up: bool
+    """By us, so that it may be shown."""
+    once: bool
+    """The server stops afterwards: links to it would lead nowhere."""
+
+
+def _transcribe(client: Client, file: Path, shown: Shown) -> bool:
     """Send a recording and show what comes of it; whether it succeeded."""
+    console = shown.console
     plain(console, f"\nTranscribing {file.name}")
     began = time.monotonic()
     try:
@@ -215,22 +246,27 @@ def _transcribe(client: Client, file: Path, settings: Settings, console: Console
         failure = job["error"] or {"detail": "the job was cancelled."}
         plain(console, f"That did not work: {failure['detail']}")
         return False
-    _show_result(client, job, settings, console, took=time.monotonic() - began)
+    _show_result(client, job, shown, took=time.monotonic() - began)
     return True
 
 
-def _show_result(client: Client, job: Job, settings: Settings, console: Console, *, took: float) -> None:
-    length = job["source"]["duration"] or 0.0
+def _show_result(client: Client, job: Job, shown: Shown, *, took: float) -> None:
+    console, length = shown.console, job["source"]["duration"] or 0.0
     plain(console, f"\nDone: {seconds(length)} of audio in {seconds(took)}.\n")
     plain(console, client.result(job["id"], "txt").decode("utf-8").strip() or "(no speech was found)")
     plain(console)
     for warning in job["warnings"]:
         plain(console, f"Warning: {warning['detail']}")
     for name in ("srt", "vtt"):
-        plain(console, f"  {name.upper()}  {job['links'][name]}")
-        if (path := exported(settings, job["id"], name)) is not None:
-            plain(console, f"       {path}")
-    plain(console, f"  curl -H 'Authorization: Bearer <key>' {job['links']['srt']}\n")
+        path = exported(shown.settings, job["id"], name)
+        places = [job["links"][name], *([path] if path else [])] if not shown.once else [path or "kept in STORAGE_URL"]
+        for label, where in zip((name.upper(), ""), places, strict=False):
+            plain(console, f"  {label:<5}{where}")
+    if not shown.once:
+        variable = "KEY" if shown.key_made_up else "API_KEY"
+        if shown.key_made_up:
+            plain(console, f"\n  export KEY={client.key}")
+        plain(console, f'  curl -H "Authorization: Bearer ${variable}" {shlex.quote(job["links"]["srt"])}\n')
 
 
 def exported(settings: Settings, job_id: str, name: str) -> Path | None:
