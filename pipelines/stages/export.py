@@ -12,6 +12,7 @@ from pipelines.stage import Files, Progress, stage
 
 TRANSCRIPT = "transcript.json"
 _DEFAULT = ("srt", "vtt")
+_NONE = "none"
 
 
 def export_name(format_name: str) -> str:
@@ -20,13 +21,18 @@ def export_name(format_name: str) -> str:
 
 
 def _formats(value: Any) -> Any:
-    """Flatten ``"srt, vtt"`` and ``["srt", "vtt,txt"]`` into names, each once; an untouched form field: the default."""
+    """Flatten ``"srt, vtt"`` and ``["srt", "vtt,txt"]`` into names, each once.
+
+    An untouched form field is the default; the word ``none`` is no formats, which a form has no other way to say.
+    """
     if isinstance(value, str):
         value = [value] if value.strip() else list(_DEFAULT)
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         return value
     names = [name.strip().lstrip(".").casefold() for item in value for name in item.split(",")]
     names = [name for name in dict.fromkeys(names) if name]
+    if names == [_NONE]:
+        return []
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
         raise ValueError(f"there is no format {unknown[0]!r}; choose from {', '.join(FORMATS)}")
@@ -38,7 +44,8 @@ class Options(stages.Options, StyleOptions):
 
     formats: Annotated[list[str], BeforeValidator(_formats)] = Field(
         list(_DEFAULT),
-        description=f"Files made ahead, as a list or with commas: {', '.join(FORMATS)}; an empty list: none.",
+        description=f"Files made ahead, as a list or with commas: {', '.join(FORMATS)}; the word none: "
+        "no files. Any format can be fetched later all the same.",
     )
 
 

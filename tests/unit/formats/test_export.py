@@ -90,6 +90,8 @@ def test_the_stage_declares_a_file_for_each_format(stage: Stage) -> None:
         ({"formats": "srt, VTT,.txt,srt,"}, ["srt", "vtt", "txt"]),
         ({"formats": ["json", "tsv,json"]}, ["json", "tsv"]),
         ({"formats": []}, []),
+        ({"formats": "none"}, []),
+        ({"formats": [" None "]}, []),
     ],
 )
 def test_formats_may_be_a_list_or_have_commas(stage: Stage, given: dict[str, Any], formats: list[str]) -> None:
@@ -99,7 +101,7 @@ def test_formats_may_be_a_list_or_have_commas(stage: Stage, given: dict[str, Any
     assert stage.wanted(given) == bool(formats)
 
 
-@pytest.mark.parametrize("formats", ["docx", "srt,docx", ["srt", "docx"]])
+@pytest.mark.parametrize("formats", ["docx", "srt,docx", ["srt", "docx"], "docx,none"])
 def test_an_unknown_format_is_refused_with_those_there_are(stage: Stage, formats: Any) -> None:
     for model in (stage.options, options_model({"export": stage})):
         with pytest.raises(ValidationError, match=r"no format 'docx'; choose from json, srt, tsv, txt, vtt"):
