@@ -5,7 +5,7 @@ from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from webapp import schemas
@@ -57,6 +57,20 @@ def start() -> AnyResponse:
 def browse() -> AnyResponse:
     """Swagger UI over the document."""
     return _page("docs.html", _DOCS_POLICY)
+
+
+@routes.get("/docs/")
+@documented(
+    Operation(
+        summary="The same with a slash too many",
+        answers={308: Answer("See /docs.", headers={"Location": "Address of /docs."})},
+        public=True,
+        tag="pages",
+    )
+)
+def browse_with_slash() -> AnyResponse:
+    """Sent on, because the page names its files relative to the address without the slash."""
+    return redirect("../docs", 308)
 
 
 @routes.get("/docs/<name>")

@@ -127,6 +127,21 @@ def show(job_id: str) -> AnyResponse:
     return jsonify(schemas.job_view(s, job))
 
 
+@routes.get("/v1/jobs/<job_id>/events")
+@documented(
+    Operation(
+        summary="Follow a job (in a later version)",
+        description="Not available yet: answers 404. GET /v1/jobs/{job_id}?wait=30 waits for a job's end.",
+        answers={},
+        problems=(404,),
+    )
+)
+def events(job_id: str) -> AnyResponse:
+    """The address that a job's links name, until there is something at it."""
+    find_job(services(), job_id)
+    raise Problem(404, f"Events are not available yet in this version; ask GET /v1/jobs/{job_id}?wait=30 instead.")
+
+
 @routes.post("/v1/jobs/<job_id>/cancel")
 @documented(
     Operation(
@@ -167,7 +182,9 @@ def delete(job_id: str) -> AnyResponse:
     jobs.delete_record(s.store.database, job_id)
     s.store.events.forget(job_id)
     s.store.events.changed(job_id)
-    return Response(status=204)
+    answer = Response(status=204)
+    del answer.headers["Content-Type"]  # there is nothing to have a type
+    return answer
 
 
 @routes.get("/v1/batches/<batch_id>")

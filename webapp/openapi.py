@@ -13,6 +13,13 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _NOTE = "_longhand_operation"
 _COMPONENTS = "#/components/schemas/{model}"
 
+TAGS = {
+    "jobs": "Recordings in: send, list, wait for, cancel, delete.",
+    "results": "What comes out: transcripts, subtitles, the recording.",
+    "operating": "How the installation is.",
+    "pages": "For people: start page and this document.",
+}
+"""Groups of operations, in the order they are shown."""
 PROBLEMS = {
     400: "A field or parameter cannot be used; the detail names it.",
     401: "No API key was sent.",
@@ -112,9 +119,11 @@ def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str
             "title": "Longhand",
             "version": version,
             "description": "Recordings in, transcripts and subtitles out. HEAD works wherever GET does; every answer "
-            "carries X-Request-ID; every error is application/problem+json.",
+            "carries X-Request-ID; every error is application/problem+json. The exception: a request that is no proper "
+            "HTTP, or has an address or headers longer than 8 kB, is refused as text before it gets that far.",
         },
         "servers": [{"url": server}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "security": [{"key": []}],
         "paths": dict(sorted(paths.items())),
         "components": {

@@ -1,6 +1,7 @@
 """The fields of a request: put together from the stages' options, read from a form, explained where they are wrong."""
 
 import json
+import math
 import types
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -33,6 +34,11 @@ _WRONG = {
     "finite_number": "a number",
     "bool_parsing": "true or false",
 }
+MAX_METADATA_DEPTH = 100
+_METADATA = (
+    f'metadata must be a JSON object such as {{"case": 7}}, at most {MAX_METADATA_BYTES // 1024} kB and '
+    f"{MAX_METADATA_DEPTH} levels deep, with numbers that fit a double."
+)
 
 
 class JobFields(Options):
@@ -45,7 +51,8 @@ class JobFields(Options):
         BeforeValidator(lambda value: value.strip().casefold() if isinstance(value, str) else value),
     ] = Field("normal", description="Jobs of a higher priority are served first.")
     metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="A JSON object that is handed back untouched; at most 16 kB."
+        default_factory=dict,
+        description="A JSON object that is handed back untouched; at most 16 kB and 100 levels deep.",
     )
 
 
@@ -226,14 +233,29 @@ def _resolved_style(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(text: str) -> Any:
-    if len(text.encode()) > MAX_METADATA_BYTES:
-        raise bad_option(f"metadata is longer than {MAX_METADATA_BYTES} bytes; send less.")
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise bad_option("metadata is not valid JSON; send a JSON object.") from error
-    if not isinstance(value, dict):
-        raise bad_option('metadata must be a JSON object such as {"case": 7}.')
+        raise bad_option(_METADATA) from error
+    if not isinstance(value, dict) or len(text.encode()) > MAX_METADATA_BYTES or _depth(value) > MAX_METADATA_DEPTH:
+        raise bad_option(_METADATA)
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and arrays; counted a level at a time, because what comes from a client may be very deep."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
+    return depth
+
+
+def _finite(text: str) -> float:
+    """1e400 is valid JSON, but no answer could give it back."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
     return value
 
 

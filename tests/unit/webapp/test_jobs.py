@@ -149,6 +149,7 @@ def test_deleting_takes_everything(client: FlaskClient, services: Services, send
         work_off(services, job_id)
     response = client.delete(f"/v1/jobs/{job_id}", headers=AUTH)
     assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
     assert is_problem(client.get(f"/v1/jobs/{job_id}", headers=AUTH), 404, "not_found")
     assert is_problem(client.delete(f"/v1/jobs/{job_id}", headers=AUTH), 404, "not_found")
     assert files_of(services) == {other, f"{other}/source"}
@@ -160,3 +161,21 @@ def test_metadata_comes_back_untouched(client: FlaskClient, send: Send) -> None:
     found = get(client, job["links"]["self"])["metadata"]
     assert found == {"z": [1, 2.5, None, True], "a": {"ü": "😀", "lone": "\ud800"}, "": "x"}
     assert list(found) == ["z", "a", ""]
+
+
+def test_events_say_that_they_come_later(client: FlaskClient, send: Send) -> None:
+    response = client.get(send().json["links"]["events"], headers=AUTH)
+    assert is_problem(response, 404, "not_found") and "wait=30" in response.json["detail"]
+    response = client.get(f"/v1/jobs/{'0' * 32}/events", headers=AUTH)
+    assert is_problem(response, 404, "not_found") and "no such job" in response.json["detail"]
+
+
+def test_json_ends_with_its_line(client: FlaskClient, services: Services, send: Send) -> None:
+    sent = send()
+    assert sent.data.endswith(b"}\n")
+    job_id = sent.json["id"]
+    work_off(services, job_id)
+    for path in ("", "/transcript", "/transcript.json", "/events"):
+        assert client.get(f"/v1/jobs/{job_id}{path}", headers=AUTH).data.endswith(b"}\n"), path
+    for path in ("/v1/jobs", f"/results/{job_id}", "/health", "/openapi.json"):
+        assert client.get(path, headers=AUTH).data.endswith(b"}\n"), path

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
@@ -157,3 +158,22 @@ def test_swagger_ui_is_served_whole_and_cached(client: FlaskClient) -> None:
     assert bundle.mimetype == "text/javascript" and len(bundle.data) > 1_000_000
     again = client.get("/docs/swagger-ui-bundle.js", headers={"If-None-Match": bundle.headers["ETag"]})
     assert again.status_code == 304
+
+
+def test_the_page_is_found_with_a_slash_too(client: FlaskClient) -> None:
+    response = client.get("/docs/")
+    # Relative, so that it is right behind a proxy that adds a prefix.
+    assert response.status_code == 308 and response.headers["Location"] == "../docs"
+    assert client.get(urljoin("/docs/", response.headers["Location"])).status_code == 200
+
+
+def test_groups_are_shown_in_their_order(document: dict[str, Any]) -> None:
+    shown = [tag["name"] for tag in document["tags"]]
+    assert shown == ["jobs", "results", "operating", "pages"]
+    used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    assert used == set(shown)
+
+
+def test_the_start_page_does_not_dress_the_other_one(client: FlaskClient) -> None:
+    selectors = re.findall(r"^([^\s{}][^{}]*) {", client.get("/docs/pages.css").text, re.MULTILINE)
+    assert selectors and all(s == "body" or s.startswith("#start") for s in selectors)

@@ -186,7 +186,12 @@ BAD: list[tuple[dict[str, Any], int, str, str]] = [
     ({"metadata": '"text"'}, 400, "invalid_option", "object"),
     ({"metadata": '{"a": NaN}'}, 400, "invalid_option", "metadata"),
     ({"metadata": "[" * 10000}, 400, "invalid_option", "metadata"),
-    ({"metadata": json.dumps({"a": "x" * 16400})}, 400, "invalid_option", "metadata"),
+    ({"metadata": json.dumps({"a": "x" * 16400})}, 400, "invalid_option", "16 kB"),
+    ({"metadata": '{"a": 1e400}'}, 400, "invalid_option", "metadata must be a JSON object"),
+    ({"metadata": '{"a": ' + "9" * 5000 + "}"}, 400, "invalid_option", "metadata must be a JSON object"),
+    ({"metadata": '{"a": ' * 101 + "1" + "}" * 101}, 400, "invalid_option", "100 levels"),
+    ({"metadata": '{"a": ' + "[" * 500 + "]" * 500 + "}"}, 400, "invalid_option", "metadata must be a JSON object"),
+    ({"formats": "none,srt"}, 400, "invalid_option", "formats"),
     ({"diarise": "true"}, 400, "invalid_option", "not available yet in this version"),
     ({"diarize": "yes"}, 400, "invalid_option", "not available yet in this version"),
     ({"diarise": "perhaps"}, 400, "invalid_option", "diarise"),
@@ -363,3 +368,13 @@ class TestModels:
 
     def test_a_folder_that_is_the_default_is_shown_by_its_alias(self, model_of: Callable[[str], Any]) -> None:
         assert model_of("") == "own"
+
+
+def test_metadata_may_be_as_deep_as_is_said(send: Send) -> None:
+    text = '{"a": ' + "[" * 99 + "]" * 99 + "}"
+    assert send(metadata=text).json["metadata"] == json.loads(text)
+
+
+def test_a_form_can_ask_for_no_formats(send: Send) -> None:
+    assert send(formats="none").json["options"]["formats"] == []
+    assert send(formats="").json["options"]["formats"] == ["srt", "vtt"]
