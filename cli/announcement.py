@@ -28,11 +28,11 @@ class Announcement(BaseModel):
 
 def place(environ: Mapping[str, str]) -> Path | None:
     """The file, in the user's folder for what programs remember; None where there is no such folder."""
-    home = Path(environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "/nonexistent") / ".local" / "state")
-    if not home.is_absolute():
+    named, home = environ.get("XDG_STATE_HOME"), environ.get("HOME")
+    existing, state = (named, "") if named else (home or "", ".local/state")
+    if not Path(existing).is_absolute() or not Path(existing).is_dir():
         return None
-    owner = home if environ.get("XDG_STATE_HOME") else home.parent.parent
-    return home / "longhand" / "server.json" if owner.is_dir() else None
+    return Path(existing) / state / "longhand" / "server.json"
 
 
 @contextmanager

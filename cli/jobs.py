@@ -62,10 +62,11 @@ def list_(client: Client, status: str | None, limit: int, as_json: bool) -> None
         click.echo("There are no jobs." if status is None else f"There are no jobs that are {status}.")
         return
     console = for_tables()
-    console.print(_table(found, console.width))
+    console.print(listing(found, console.width))
 
 
-def _table(found: list[Job], width: int) -> Table:
+def listing(found: list[Job], width: int) -> Table:
+    """Jobs as a table for so many columns; what does not fit is shortened, and nothing is wrapped but names."""
     narrow = width < NARROW
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("job", "state", "recording", "length", "made"):

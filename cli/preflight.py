@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,10 +160,10 @@ def database_trouble(url: str) -> str | None:
             engine.connect().close()
         finally:
             engine.dispose()
-    except ArgumentError:
-        return "DATABASE_URL is no database address: write one such as postgresql+psycopg://user:password@host/name."
     except (NoSuchModuleError, ImportError):
         return "DATABASE_URL names a database that no driver is installed for: install it, or use another."
+    except ArgumentError:
+        return "DATABASE_URL is no database address: write one such as postgresql+psycopg://user:password@host/name."
     except (SQLAlchemyError, OSError):
         return "The database of DATABASE_URL does not answer: check the address and that its server runs."
     return None
@@ -172,8 +173,11 @@ def _sqlite_trouble(path: Path) -> str | None:
     path = path.absolute()
     if not path.exists():
         folder = next(folder for folder in path.parents if folder.exists())
-        well = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-        return None if well else "The database file cannot be made: see DATABASE_URL, or DATA_DIR if that is not set."
+        try:
+            with tempfile.TemporaryFile(dir=folder):  # permissions are not all that can be in the way
+                return None
+        except OSError:
+            return "The database file cannot be made: see DATABASE_URL, or DATA_DIR if that is not set."
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

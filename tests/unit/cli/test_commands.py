@@ -1,3 +1,4 @@
+import io
 import json
 import os
 from pathlib import Path
@@ -5,10 +6,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+from cli.announcement import Announcement, announced
+from cli.client import Exit
+from cli.jobs import listing
 from cli.main import main
 from cli.results import name_targets
-from cli.transcribe import Outcome, worst
+from cli.screen import FilesDisplay, size
+from cli.transcribe import INTERRUPTED, Outcome, interruption, worst
 from config.settings import Settings
 from tests.unit.cli.conftest import ScriptedServer
 
@@ -39,6 +45,8 @@ def a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     for name in [*(field.upper() for field in Settings.model_fields), "LONGHAND_URL", "LONGHAND_KEY"]:
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -99,7 +107,26 @@ def test_a_failed_job_is_told_and_is_exit_code_1(server: ScriptedServer, recordi
     script(server, job=FAILED)
     result = run("transcribe", recording, url=server.url)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "It has no sound." in result.stderr
+    assert result.stderr.count("It has no sound.") == 1
+
+
+def test_each_of_several_failures_is_told_once(server: ScriptedServer) -> None:
+    names = [f"{number}.mp3" for number in range(6)]
+    for name in names:
+        Path(name).write_bytes(b"abc")
+    server.says(200, FAILED)
+    result = run("transcribe", *names, "-o", "out", url=server.url)
+    assert result.exit_code == 1
+    assert sorted(result.stderr.splitlines()) == [f"{name}: It has no sound." for name in names]
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "out"], ["-f", "vtt"]])
+def test_silence_is_told_beside_the_empty_result(server: ScriptedServer, recording: Path, more: list[str]) -> None:
+    script(server, b"WEBVTT\n" if "vtt" in more else b"\n")
+    result = run("transcribe", recording, *more, url=server.url)
+    assert result.exit_code == 0
+    assert result.stderr.count("talk.mp3: no speech was found") == 1
+    assert "no speech" not in result.stdout
 
 
 def test_json_has_the_whole_job(server: ScriptedServer, recording: Path) -> None:
@@ -138,6 +165,16 @@ def test_wrong_usage_is_exit_code_2(recording: Path, arguments: list[str]) -> No
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
+
+
+def test_what_ctrl_c_came_to() -> None:
+    cancelled = Outcome(Path("a"), Exit.INTERRUPTED, INTERRUPTED, JOB)
+    waiting = Outcome(Path("b"), Exit.INTERRUPTED, INTERRUPTED)
+    done = Outcome(Path("c"), Exit.FINE, "done", JOB, [Path("c.srt")])
+    assert interruption([waiting]) == "Interrupted; 0 jobs were cancelled."
+    assert interruption([cancelled, waiting, done]) == "Interrupted; 1 job was cancelled, 1 was done and saved."
+    shown = Outcome(Path("d"), Exit.FINE, "done", JOB)
+    assert interruption([cancelled, cancelled, done, shown]) == "Interrupted; 2 jobs were cancelled, 2 were done."
 
 
 def test_names_of_results() -> None:
@@ -182,6 +219,70 @@ def test_jobs_are_listed_and_shown_as_they_are(server: ScriptedServer) -> None:
     assert "It has no sound." in result.stdout
 
 
+LATER = {"stage": "merge", "status": "cancelled", "done": 0, "total": 1, "attempts": 0, "seconds": None, "progress": 0}
+
+
+def test_nobody_cancelled_what_a_failure_left_undone(server: ScriptedServer) -> None:
+    server.says(200, FAILED | {"steps": [JOB["steps"][0] | {"status": "failed"}, LATER]})
+    said = run("jobs", "show", "j1", url=server.url).stdout
+    assert "not reached" in said
+    assert "cancelled" not in said
+    server.answers[:] = []
+    server.says(200, JOB | {"status": "cancelled", "steps": [LATER]})
+    assert "not reached" not in run("jobs", "show", "j1", url=server.url).stdout
+
+
+def test_a_job_may_be_named_by_the_beginning_of_its_id(server: ScriptedServer) -> None:
+    ids = ["43044ff1" * 4, "43044ff2" * 4]
+    server.says(200, {"jobs": [JOB | {"id": found} for found in ids], "next_cursor": None})
+    result = run("jobs", "show", "43044ff", url=server.url)
+    assert result.exit_code == 2
+    assert result.stderr == "Error: 2 jobs begin with 43044ff: give more of the id.\n"
+    server.answers.append((200, {}, json.dumps(JOB).encode()))
+    assert run("jobs", "show", "43044FF2", url=server.url).exit_code == 0
+    assert server.asked[-1][1] == f"/v1/jobs/{ids[1]}"
+    # Too short, whole, or none of ours: the server says what it thinks of it, and no list is asked for.
+    for name in ("43044", ids[0], "talk.mp3"):
+        asked = len(server.asked)
+        run("jobs", "show", name, url=server.url)
+        assert [path for _, path, _, _ in server.asked[asked:]] == [f"/v1/jobs/{name}"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 119])
+def test_a_list_fits_a_narrow_terminal(width: int) -> None:
+    running = {"status": "running", "eta_seconds": 185, "steps": [{"stage": "transcribe", "status": "running"}]}
+    named = [JOB["source"] | {"name": name} for name in ("long name " * 40, "長い名前" * 60)]
+    found = [JOB | running | {"id": "43044ff1" * 4, "source": source} for source in named]
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(listing(found, width))
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]  # it is the StringIO
+    assert len(lines) == 1 + 2 * 4
+    for line in (lines[1], lines[5]):
+        assert line.startswith("43044ff1  transcribe  ")
+        assert line.rstrip().endswith("1 min 5 s  01-02 03:04")
+    assert lines[4].rstrip().endswith("…")
+
+
+def test_a_failure_leaves_the_rows_of_the_others_as_they_are() -> None:
+    screen = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None, legacy_windows=False)
+    with FilesDisplay(screen) as display:
+        rows = [display.add(f"an-interview-with-a-rather-long-name-{number}.mp3") for number in range(2)]
+        display.show(rows[0], JOB | {"status": "running", "progress": 0.5, "eta_seconds": 185, "steps": []})
+        display.finish(rows[1], "x", "A sentence that says at some length what to do about it. " * 3, well=False)
+    last = [line for line in screen.file.getvalue().splitlines() if "an-interview" in line][-2:]  # type: ignore[attr-defined]
+    assert "━━━━━━━━ " in last[0]  # half of the bar
+    assert last[0].index("50 %") == last[1].index(" 0 %")
+    assert "running, about 3 min 5 s" in last[0]
+    assert last[1].rstrip().endswith("failed")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0.0 kB"), (9_900, "9.9 kB"), (44_210, "44 kB"), (100_000, "0.1 MB"), (2e9, "2000.0 MB")]
+)
+def test_sizes(value: float, shown: str) -> None:
+    assert size(value) == shown
+
+
 def test_deleting_asks_first_and_goes_on_after_one_that_fails(server: ScriptedServer) -> None:
     server.says(404, {"detail": "There is no job a.", "code": "not_found"})
     server.says(204, b"")
@@ -197,12 +298,40 @@ def test_models_are_listed_without_a_server(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WHISPER_ALIASES", "fast=tiny")
     result = run("models", "list")
     assert result.exit_code == 0
-    assert "cannot be told" in result.stdout
+    assert "No server answers" in result.stdout
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert "default" in lines["demo"]
     assert "yes" in lines["demo"]
     assert "another name of tiny" in lines["fast"]
     assert "not allowed" in lines["large-v3"]
+
+
+def test_models_of_a_running_server_are_listed_by_what_it_says(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHISPER_MODELS", "demo")
+    server.says(200, {"model": {"loaded_models": ["large-v3"]}})
+    said = run("models", "list", url=server.url).stdout
+    lines = {line.split()[0]: line for line in said.splitlines() if line.strip()}
+    assert lines["large-v3"].rstrip().endswith("yes")
+    assert not {"default", "not allowed"} & set(said.split("  "))  # this shell's settings say nothing of that server
+    assert "demo model knows" not in said
+    own = Announcement(
+        url=server.url, key=None, data_dir=tmp_path, process=os.getpid(), models=["large-v3"], aliases={}, allowed=[]
+    )
+    with announced(own, os.environ):
+        said = run("models", "list", url=server.url).stdout
+    lines = {line.split()[0]: line for line in said.splitlines() if line.strip()}
+    assert "default" in lines["large-v3"]
+    assert "not allowed" in lines["demo"]
+
+
+def test_a_model_is_not_pulled_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = run("models", "pull", "nope/xx")
+    assert result.exit_code == 1
+    assert "hub cannot be reached" in result.stderr
+    assert "demo" not in result.stderr
 
 
 def test_a_model_there_is_not_cannot_be_pulled() -> None:
@@ -227,9 +356,13 @@ def test_doctor_finds_what_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("WHISPER_MODELS", "demo")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("DATABASE_URL", "foo")
+    Path(".env").write_text("WHISPER_MODEL=small\n")
     result = run("doctor")
     assert result.exit_code == 1
+    assert "WHISPER_MODEL in .env is not a setting; did you mean WHISPER_MODELS?" in result.stdout
     bad = [line for line in result.stdout.splitlines() if line.startswith("BAD")]
-    assert [line.split()[1] for line in bad if "Redis" in line] == ["Redis"]
+    assert {line.split()[1] for line in bad} >= {"Redis", "database"}
+    assert not Path("data").exists()
     assert any("ffmpeg" in line and line.startswith("ok") for line in result.stdout.splitlines())
     assert str(os.getpid()) not in result.stderr

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import environment
+from cli.stack import environment, programs
 from config.settings import Settings
 
 
@@ -38,7 +38,13 @@ def test_settings_arrive_as_they_were(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_was_not_set_is_left_to_its_default() -> None:
     found = environment(Settings(), {"HOME": "/h", "HF_TOKEN": "mine"})
     assert found["HF_TOKEN"] == "mine"
+    assert {found[name] for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")} == {"1"}
     assert not {name.upper() for name in Settings.model_fields} & found.keys()
+
+
+def test_work_is_handed_back_and_requests_are_ended() -> None:
+    found = {p.name: p.stop_signal for p in programs(Settings(), cpu_workers=1, gpu_workers=1, gpus=[])}
+    assert found == {"web": "TERM", "cpu": "QUIT", "gpu1": "QUIT", "beat": "TERM", "flower": "TERM"}
 
 
 def test_other_databases_are_left_as_they_are() -> None:
