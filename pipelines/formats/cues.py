@@ -19,7 +19,7 @@ from pipelines.formats.words import SILENCE, Unit, fit, read
 
 _A_CUE = 22.0
 """What any cue costs: sentences that fit together share one, unless they are better apart."""
-_SHORT = 60.0
+_SHORT = 100.0
 """For each second that a cue falls short of the least time."""
 _FAST = 2.0
 """For each column that nobody has the time to read."""

@@ -28,6 +28,7 @@ def schedule(spans: list[tuple[float, float, int]], style: Style, duration: floa
     needs = [_need(width, style) for _, _, width in spans]
     times: list[tuple[int, int]] = []
     shortest, longest = _ms(style.min_cue_seconds), _ms(style.max_cue_seconds)
+    done = 0  # from then on the cue before is said and can have been read
     for n, (_, said, _) in enumerate(spans):
         start = starts[n]
         until = _until(starts, n, last, gap)
@@ -35,14 +36,18 @@ def schedule(spans: list[tuple[float, float, int]], style: Style, duration: floa
         if n + 1 < len(spans) and until - end < _ms(style.close_gap_seconds):
             end = min(until, start + longest)
         if end - start < shortest:
-            free = times[-1][1] + gap if times else 0
+            # The cue before may have stayed on only to close the gap: that time is better spent here.
+            free = min(times[-1][1], done) + gap if times else 0
             start = max(min(start, max(free, end - shortest, start - _EARLY_MS)), 0)
+            if times and times[-1][1] > start - gap:
+                times[-1] = (times[-1][0], min(times[-1][1], max(done, start - gap)))
         if end - start < shortest and end == until and n + 1 < len(spans):
             spare = _until(starts, n + 1, last, gap) - starts[n + 1] - needs[n + 1]
             shift = max(0, min(shortest - (end - start), _LATE_MS, spare))
             starts[n + 1] += shift
             end += shift
         times.append((start, end))
+        done = max(_ms(said), start + needs[n])
     return times
 
 

@@ -285,3 +285,17 @@ def test_the_same_every_time() -> None:
     t = say("One two three, four five six. Seven eight nine ten eleven twelve, thirteen and fourteen.")
     first: list[Cue] = cues(t, STYLE)
     assert first == cues(t, STYLE)
+
+
+def test_time_that_only_closed_a_gap_goes_to_a_cue_that_needs_it() -> None:
+    first = segment("Welcome to the product demo.", at=0.3)
+    second = segment("I am Olivia from the research team.", at=first.end + 0.35)
+    style = Style(max_line_width=20, max_lines=1)
+    made = cues(transcript(first, second), style)
+    olivia = next(cue for cue in made if cue.lines[0].startswith("I am"))
+    before = made[made.index(olivia) - 1]
+    assert olivia.end_ms - olivia.start_ms >= 830
+    assert olivia.start_ms >= second.start * 1000 - 400
+    # The one before has the time that it needs, and the gap is closed all the same.
+    assert before.end_ms >= first.end * 1000 - 1
+    assert olivia.start_ms - before.end_ms == 83
