@@ -23,8 +23,9 @@ UTTERANCES = 40_000
 def _train(work: Path, *, scale: float, seed: int, threads: int) -> None:
     import torch
 
+    from models.training.tokens import Vocabulary
     from models.training.train import STAGES, Trainer
-    from models.training.windows import Source, Vocabulary
+    from models.training.windows import Source
 
     torch.set_num_threads(threads)
     corpus = Corpus(work / "corpus")

@@ -115,6 +115,9 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """A small Whisper over the rows of a `Vocabulary`."""
 
+    sound_positions: Tensor
+    time_codes: Tensor
+
     def __init__(self, known: int, size: Size) -> None:
         super().__init__()
         width = size.width
