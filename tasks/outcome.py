@@ -7,6 +7,8 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.exceptions import Reject
 from celery.worker.request import Request
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
 
 from pipelines.errors import LonghandError
 from store import jobs, steps
@@ -17,6 +19,8 @@ from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
 
+BROKER_AWAY = (BrokerError, RedisError)
+
 
 def connect(worker: Worker) -> None:
     """Listen to the failures of this process's tasks."""
@@ -24,6 +28,10 @@ def connect(worker: Worker) -> None:
     @signals.task_failure.connect(weak=False)
     def failed(sender: AnyTask, task_id: str, exception: BaseException, args: list[Any], **_: Any) -> None:
         if not args or not sender.name.startswith(("stage.", "job.")) or isinstance(exception, Reject):
+            return
+        if isinstance(exception, BROKER_AWAY):
+            # The work is done and recorded; only the message to the next step was not taken. Upkeep sends it.
+            log.warning("job %s stands still after %s: the queue took no message", args[0], sender.name)
             return
         job_id = str(args[0])
         stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
