@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -86,7 +87,8 @@ def data(tmp_path: Path) -> Iterator[Path]:
 def started(data: Path, *arguments: str, **variables: str) -> Iterator[Up]:
     port, flower_port = free_port(), free_port()
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "SSL_CERT_FILE"}}
-    environment = kept | {"HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "LONGHAND_TEST": str(data)}
+    home = data.parent / "home"  # there if a test makes it
+    environment = kept | {"HOME": str(home), "PYTHONPATH": str(ROOT), "LONGHAND_TEST": str(data)}
     environment |= {"WHISPER_MODELS": "demo", **variables}
     command = [sys.executable, "-m", "cli", "up", "--data-dir", str(data)]
     command += ["--port", str(port), "--flower-port", str(flower_port), *arguments]
@@ -110,6 +112,8 @@ def words(text: str) -> list[str]:
 def test_one_command_from_recording_to_subtitles(data: Path) -> None:
     # A module of the user's that is named like one of ours is not ours.
     data.parent.joinpath("tasks.py").write_text("raise SystemExit('the wrong tasks')")
+    home = data.parent / "home"
+    home.mkdir()
     with started(data, "--send", str(SAMPLE), "--once") as up:
         assert up.process.wait(READY_SECONDS + 60) == 0, up.said()
         said = up.said()
@@ -117,9 +121,13 @@ def test_one_command_from_recording_to_subtitles(data: Path) -> None:
     missing = set(words(expected["text"])) - set(words(said))
     assert not missing, said
     assert "demo model" in said
-    assert f"http://127.0.0.1:{up.port}/v1/jobs/" in said
-    assert re.search(r"/transcript\.srt$", said, re.MULTILINE)
-    assert re.search(r"/transcript\.vtt$", said, re.MULTILINE)
+    assert "/v1/jobs/" not in said  # the server is gone
+    for name in ("srt", "vtt"):
+        found = re.search(rf"^  {name.upper()}  (.*\.{name})$", said, re.MULTILINE)
+        assert found
+        assert Path(found[1]).stat().st_size > 20
+    assert not (home / ".cache" / "Microsoft").exists()  # where onnxruntime keeps what it tells its makers
+    assert not [path for path in home.rglob("*") if path.is_file()]
     assert f"http://127.0.0.1:{up.flower_port}" in said
     assert "\x1b" not in said
     for stage in ("normalise", "transcribe", "merge", "export"):
@@ -141,9 +149,34 @@ def test_a_recording_that_cannot_be_used_is_exit_code_1(data: Path, tmp_path: Pa
     assert not processes_of(data)
 
 
+def found_from_anywhere(up: Up, home: Path) -> None:
+    """A client in another folder needs neither address nor key; nobody else can read them."""
+    assert (home / ".local" / "state" / "longhand" / "server.json").stat().st_mode & 0o077 == 0
+    command = [sys.executable, "-m", "cli", "jobs", "list", "--json"]
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home)}
+    said = subprocess.run(command, env=kept, cwd=home, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert json.loads(said.stdout.splitlines()[0])["links"]["self"].startswith(f"http://127.0.0.1:{up.port}/")
+
+
+def pasted(said: str) -> str:
+    """What the last lines, pasted into a shell, print."""
+    lines = [line.strip() for line in said.splitlines() if re.match(r"  (export KEY=|curl )", line)]
+    assert len(lines) == 2
+    curl = f"curl() {{ {shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1:])' \"$@\"; }}"
+    return subprocess.run(
+        ["/bin/sh", "-c", "\n".join([curl, *lines])], capture_output=True, text=True, check=True
+    ).stdout
+
+
 def test_what_dies_comes_back_and_ctrl_c_leaves_nothing(data: Path) -> None:
-    with started(data, "--gpu-workers", "2") as up:
+    home = data.parent / "home"
+    home.mkdir(parents=True)
+    with started(data, "--gpu-workers", "2", "--send", str(SAMPLE)) as up:
         up.wait_ready()
+        found_from_anywhere(up, home)
+        key = json.loads((data / "secrets.json").read_text())["api_key"]
+        assert f"'Authorization: Bearer {key}', 'http://127.0.0.1:{up.port}/v1/jobs/" in pasted(up.said())
         secrets = json.loads((data / "secrets.json").read_text())
         for process in processes_of(data):
             assert not any(secret in part for secret in secrets.values() for part in process.cmdline())
@@ -164,6 +197,7 @@ def test_what_dies_comes_back_and_ctrl_c_leaves_nothing(data: Path) -> None:
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(40) == 0
         assert not processes_of(data)
+        assert not [path for path in home.rglob("server.json*")]
 
 
 def flower_is_closed(up: Up, password: str) -> None:
@@ -208,6 +242,7 @@ def test_the_process_manager_killed_ends_everything(data: Path) -> None:
         assert up.process.wait(40) == 1
         assert not processes_of(data)
         assert "process manager has ended" in up.said()
+        assert str(data / "logs" / "supervisord.log") in up.said().replace("\n", "")
 
 
 def test_a_second_signal_does_not_wait(data: Path) -> None:
