@@ -73,9 +73,10 @@ def choose_spots(spans: Sequence[Span]) -> Iterator[list[Span]]:
         return
     order = next(order for most, order in _SPOTS if total <= most)
     share = total / len(order)
+    half = min(SPOT_SECONDS, share) / 2
     for number in order:
         middle = (number + 0.5) * share
-        yield list(_stretch(spans, middle - SPOT_SECONDS / 2, middle + SPOT_SECONDS / 2))
+        yield list(_stretch(spans, middle - half, middle + half))
 
 
 def vote(heard: Iterable[Mapping[str, float]], count: int, *, candidates: Sequence[str] | None = None) -> Language:
