@@ -28,7 +28,9 @@ def seconds(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """A number of bytes for people: 44 kB, 1.3 MB."""
+    """A number of bytes for people: 7 bytes, 44 kB, 1.3 MB."""
+    if value < 1000:
+        return f"{value:.0f} bytes"
     return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.{0 if value >= 1e4 else 1}f} kB"
 
 

@@ -72,7 +72,7 @@ def test_a_failure_leaves_the_rows_of_the_others_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0.0 kB"), (9_900, "9.9 kB"), (44_210, "44 kB"), (100_000, "0.1 MB"), (2e9, "2000.0 MB")]
+    ("value", "shown"), [(7, "7 bytes"), (9_900, "9.9 kB"), (44_210, "44 kB"), (100_000, "0.1 MB"), (2e9, "2000.0 MB")]
 )
 def test_sizes(value: float, shown: str) -> None:
     assert size(value) == shown
