@@ -41,8 +41,8 @@ _LONG_PAUSE = 5.0
 _LOCAL = 3
 """Windows on both sides over which the probability is averaged where there is no pause."""
 
-_LONG_SILENCE = 30.0
-"""Silence longer than this before the first or after the last word belongs to no chunk."""
+_LONG_SILENCE = 30.0  # silence longer than this before the first or after the last word belongs to no chunk
+_TOLERANCE = 0.05  # a chunk may be this share longer than was aimed for
 _LEAST_EXTENT = 4.0  # speech within fewer seconds is not shared out, however long the silence around it
 _SLIVER = 0.3
 """Less speech than this, left over at a chunk's edge, is not worth a look: the neighbour has it whole."""
@@ -248,7 +248,8 @@ def _extent(spans: Sequence[Span], duration: float, chunk_seconds: float) -> tup
 
 
 def _how_many(extent: float, duration: float, chunk_seconds: float) -> int:
-    wanted = max(1, math.ceil(extent / chunk_seconds - 1e-9))
+    # A little too long is no reason for one chunk more: each costs an overlap and a half-full batch.
+    wanted = max(1, math.ceil(extent / chunk_seconds - _TOLERANCE))
     return max(wanted, 2) if duration > ALWAYS_SEVERAL_SECONDS and extent > _LEAST_EXTENT else wanted
 
 

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 
-from store import jobs, steps
+from store import idempotency, jobs, steps
 from store.models import ACTIVE
 from tasks.app import AnyTask
 from tasks.worker import Worker
@@ -46,6 +46,7 @@ def look_after_jobs(worker: Worker) -> None:
     _each("submit", abandoned, worker.flow.submit)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
     _each("submit", jobs.standing(store.database, seconds=patience), worker.flow.submit)
+    idempotency.expire(store.database)
     if worker.settings.retention_days:
         expired = jobs.expired(store.database, days=worker.settings.retention_days)
 

@@ -117,7 +117,6 @@ class Stack:
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_PASSWORD": "flower-password",
             "LOG_LEVEL": "INFO",
-            "OMP_WAIT_POLICY": "passive",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             **env,

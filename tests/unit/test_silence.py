@@ -171,10 +171,16 @@ def test_chunks_begin_and_end_in_pauses() -> None:
 
 
 def test_chunks_are_about_equally_long() -> None:
-    plan = planned(made_up(5, 1805), 600)
+    plan = planned(made_up(5, 1900), 600)
     cores = np.diff([0, *plan.seams, plan.duration])
     assert len(cores) == 4
     assert min(cores) > 0.75 * max(cores)
+
+
+def test_a_little_too_long_is_not_one_chunk_more() -> None:
+    assert len(planned(made_up(5, 600), 600).chunks) == 1
+    assert len(planned(made_up(5, 625), 600).chunks) == 1
+    assert len(planned(made_up(5, 640), 600).chunks) == 2
 
 
 def test_a_recording_of_more_than_half_an_hour_is_never_one_chunk() -> None:
