@@ -117,8 +117,7 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     job = jobs.get(store.database, piece.job_id)
     if job is None:
         raise Cancelled("The job was deleted.")
-    scratch = worker.scratch(piece.job_id) / f"{piece.stage}-{piece.item}-{claim}"
-    with WorkFiles(store.files, stage, piece, scratch) as files:
+    with WorkFiles(store.files, stage, piece, worker.scratch(piece, claim)) as files:
         with Watch(store, piece, claim) as watch:
             stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.

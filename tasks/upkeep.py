@@ -70,7 +70,7 @@ def remove_forgotten(worker: Worker) -> None:
     _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
-        if folder.stat().st_mtime < before and jobs.status(store.database, folder.name) not in ACTIVE:
+        if folder.stat().st_mtime < before and jobs.status(store.database, folder.name.split("-")[0]) not in ACTIVE:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ from pipelines.errors import LonghandError
 from pipelines.stage import Limits, Stage, discover
 from store import Store, open_store
 from store.events import PRESENCE_SECONDS
+from store.steps import Piece
 from tasks.app import make_app
 from tasks.flow import Flow
 
@@ -109,13 +110,14 @@ class Worker:
             except LonghandError as error:
                 log.error("model %s cannot be loaded: %s", name, error.detail)
 
-    def scratch(self, job_id: str) -> Path:
-        """Folder for a job's files in the making."""
-        return self.settings.scratch / job_id
+    def scratch(self, piece: Piece, claim: str) -> Path:
+        """Folder for the files that one run has in the making."""
+        return self.settings.scratch / f"{piece.job_id}-{piece.stage}-{piece.item}-{claim}"
 
     def clear_scratch(self, job_id: str) -> None:
         """Remove what runs that died may have left."""
-        shutil.rmtree(self.scratch(job_id), ignore_errors=True)
+        for folder in self.settings.scratch.glob(f"{job_id}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def tools(self, stage: Stage) -> dict[str, Any]:
         """What a stage asked to be handed."""

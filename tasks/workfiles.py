@@ -1,6 +1,5 @@
 """A stage's declared files, fetched from and kept to the store."""
 
-import contextlib
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -43,9 +42,6 @@ class WorkFiles:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            # The job's own folder, if this was the last run in it.
-            self._folder.parent.rmdir()
 
     def path(self, name: str) -> Path:
         """The local path of a whole declared input."""

@@ -127,14 +127,17 @@ def test_files_of_no_job_go_after_a_day(worker: Worker) -> None:
             upload.keep()
         age(Path(worker.store.files.address(name)), hours)
     age(Path(worker.store.files.address(kept)), 100)
-    scratch = worker.scratch("c" * 32) / "normalise--1-x"
-    scratch.mkdir(parents=True)
-    age(scratch.parent, 25)
+    scratch = worker.scratch(Piece("c" * 32, "normalise"), "x")
+    working = worker.scratch(Piece(kept, "normalise"), "x")
+    for folder in (scratch, working):
+        folder.mkdir(parents=True)
+        age(folder, 25)
     upkeep.remove_forgotten(worker)
     assert not worker.store.files.exists("a" * 32, "source")
     assert worker.store.files.exists("b" * 32, "source")
     assert worker.store.files.exists(kept, "source")
-    assert not scratch.parent.exists()
+    assert not scratch.exists()
+    assert working.exists()
 
 
 def age(folder: Path, hours: float) -> None:
