@@ -10,7 +10,7 @@ from celery.worker.request import Request
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from pipelines.errors import LonghandError
+from pipelines.errors import InputError, LonghandError, OptionsError
 from store import jobs, steps
 from store.models import WHOLE
 from store.steps import Piece
@@ -38,7 +38,8 @@ def connect(worker: Worker) -> None:
         code, detail = describe(exception)
         claim = getattr(sender.request, "claim", None)
         if jobs.fail(worker.store.database, job_id, code=code, detail=detail, stage=stage, claim=claim):
-            log.error("job %s failed in %s: %s", job_id, sender.name, detail)
+            theirs = isinstance(exception, InputError | OptionsError)
+            log.log(logging.INFO if theirs else logging.ERROR, "job %s failed in %s: %s", job_id, sender.name, detail)
             worker.clear_scratch(job_id)
             worker.store.events.forget(job_id)
             worker.store.events.changed(job_id)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 
 from pipelines.documents import Media, Transcript
-from pipelines.errors import Cancelled, EngineError, TransientError
+from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
 from pipelines.stage import Stage
 from store import jobs, steps
 from store.files import StorageFull
@@ -48,7 +48,14 @@ def register(worker: Worker) -> None:
 
 
 def _register_stage(worker: Worker, stage: Stage) -> None:
-    @worker.app.task(name=f"stage.{stage.name}", bind=True, max_retries=None, Request=lost_child_request(worker))
+    @worker.app.task(
+        name=f"stage.{stage.name}",
+        bind=True,
+        max_retries=None,
+        # What is wrong with a user's file is no error of ours: Celery logs no traceback for what a task throws.
+        throws=(InputError, OptionsError),
+        Request=lost_child_request(worker),
+    )
     def run(task: AnyTask, job_id: str, item: int = WHOLE) -> None:
         piece = Piece(job_id, stage.name, item)
         claim = _begin(worker, task, piece)

@@ -18,10 +18,12 @@ SAMPLE = ROOT / "models" / "demo" / "sample.flac"
 
 @pytest.fixture(scope="module", autouse=True)
 def workers_live(stack: Stack) -> Iterator[None]:
-    """The same children serve before and after: nothing in this file kills one."""
+    """The same children serve before and after, and a user's bad file is no error of ours in the log."""
     names = ["cpu", "gpu1", "gpu2"]
     before = {name: sorted(p.pid for p in stack.children(name)) for name in names}
+    logged = len(stack.log("cpu"))
     yield
+    assert "Traceback" not in stack.log("cpu")[logged:]
     assert {name: sorted(p.pid for p in stack.children(name)) for name in names} == before
     assert stack.run(SAMPLE)["status"] == "done"
 
