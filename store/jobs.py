@@ -212,6 +212,12 @@ def unfinished(database: Database) -> list[str]:
         return list(session.scalars(select(Job.id).where(Job.status.in_(ACTIVE)).order_by(Job.created_at)))
 
 
+def stands(database: Database, job_id: str) -> None:
+    """Note that nothing of a job is queued although something should be: the next upkeep queues it."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=datetime.fromtimestamp(0, UTC)))
+
+
 def standing(database: Database, *, seconds: float) -> list[str]:
     """Ids of active jobs that nobody works on and that were last queued this long ago, oldest first."""
     running = select(Step.job_id).where(Step.job_id == Job.id, Step.status == "running", Step.alive_at.is_not(None))

@@ -109,6 +109,9 @@ def done(database: Database, piece: Piece, claim: str) -> bool:
     """Running → done; whether this call did it. The last chunk of a stage finishes the stage."""
     at = now()
     with database.write() as session:
+        if piece.item != WHOLE:
+            # Two last chunks at once must see each other: one waits here (on SQLite, at the beginning of the block).
+            session.execute(select(Step.stage).where(_here(Piece(piece.job_id, piece.stage))).with_for_update())
         won = changed(session, update(Step).where(_mine(piece, claim)).values(status="done", finished_at=at))
         if won and piece.item != WHOLE:
             left = select(func.count()).select_from(Step).where(_left(piece.job_id, piece.stage))
@@ -134,7 +137,7 @@ def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[
     """Make the rows of a stage's chunks, once; the numbers of those that are not done. No chunks: the stage is done."""
     at = now()
     with database.write() as session:
-        whole = session.get(Step, (job_id, stage, WHOLE))
+        whole = session.get(Step, (job_id, stage, WHOLE), with_for_update=True)
         if whole is None:
             return []
         if whole.total is None:
@@ -143,10 +146,11 @@ def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[
                 Step(job_id=job_id, stage=stage, item=n, position=whole.position, status="pending", attempts=0, total=1)
                 for n in range(count)
             )
-            if count == 0:
-                whole.status, whole.started_at, whole.finished_at = "done", at, at
         session.flush()
-        return list(session.scalars(select(Step.item).where(_left(job_id, stage)).order_by(Step.item)))
+        left = list(session.scalars(select(Step.item).where(_left(job_id, stage)).order_by(Step.item)))
+        if not left and whole.status != "done":
+            whole.status, whole.started_at, whole.finished_at = "done", whole.started_at or at, at
+        return left
 
 
 def finished(database: Database, job_id: str) -> set[str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
-from celery.exceptions import Reject
 from celery.worker.request import Request
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
@@ -27,11 +26,12 @@ def connect(worker: Worker) -> None:
 
     @signals.task_failure.connect(weak=False)
     def failed(sender: AnyTask, task_id: str, exception: BaseException, args: list[Any], **_: Any) -> None:
-        if not args or not sender.name.startswith(("stage.", "job.")) or isinstance(exception, Reject):
+        if not args or not sender.name.startswith(("stage.", "job.")):
             return
         if isinstance(exception, BROKER_AWAY):
             # The work is done and recorded; only the message to the next step was not taken. Upkeep sends it.
             log.warning("job %s stands still after %s: the queue took no message", args[0], sender.name)
+            jobs.stands(worker.store.database, str(args[0]))
             return
         job_id = str(args[0])
         stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
@@ -40,7 +40,6 @@ def connect(worker: Worker) -> None:
         if jobs.fail(worker.store.database, job_id, code=code, detail=detail, stage=stage, claim=claim):
             theirs = isinstance(exception, InputError | OptionsError)
             log.log(logging.INFO if theirs else logging.ERROR, "job %s failed in %s: %s", job_id, sender.name, detail)
-            worker.clear_scratch(job_id)
             worker.store.events.forget(job_id)
             worker.store.events.changed(job_id)
 

@@ -103,20 +103,32 @@ def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) 
         _do(worker, stage, piece, claim)
     except Cancelled:
         _drop(task)
-    except (TransientError, StorageFull, MemoryError, *AWAY) as error:
-        _try_again(worker, task, piece, claim, error)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        _try_again(worker, task, piece, claim, StorageFull())
     except Exception as error:
-        if _out_of_time(error):
-            hours = worker.settings.task_timeout_seconds / 3600
-            raise EngineError(f"The step “{stage.name}” took longer than {hours:.3g} h.", code="timeout") from error
-        raise
+        if _unwanted(worker, piece, claim):
+            # The job was deleted or failed elsewhere, and its files taken away under this run: no error of anybody's.
+            _drop(task)
+        _explain(worker, task, piece, claim, error)
     chunk = f" {piece.item}" if piece.item != WHOLE else ""
     log.info("%s%s of job %s took %.2f s", stage.name, chunk, piece.job_id, time.monotonic() - began)
     worker.store.events.changed(piece.job_id)
+
+
+def _explain(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: Exception) -> NoReturn:
+    """Try again what may pass by itself; raise everything else as what it is."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if full or isinstance(error, (TransientError, StorageFull, MemoryError, *AWAY)):
+        _try_again(worker, task, piece, claim, StorageFull() if full else error)
+    if _out_of_time(error):
+        hours = worker.settings.task_timeout_seconds / 3600
+        raise EngineError(f"The step “{piece.stage}” took longer than {hours:.3g} h.", code="timeout") from error
+    raise error
+
+
+def _unwanted(worker: Worker, piece: Piece, claim: str) -> bool:
+    try:
+        return not steps.alive(worker.store.database, piece, claim)
+    except AWAY:
+        return False
 
 
 def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
@@ -124,9 +136,9 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     job = jobs.get(store.database, piece.job_id)
     if job is None:
         raise Cancelled("The job was deleted.")
-    with WorkFiles(store.files, stage, piece, worker.scratch(piece, claim)) as files:
-        with Watch(store, piece, claim) as watch:
-            stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
+    scratch = worker.scratch(piece, claim)
+    with WorkFiles(store.files, stage, piece, scratch) as files, Watch(store, piece, claim) as watch:
+        stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.
         if not steps.alive(store.database, piece, claim):
             raise Cancelled("The job was cancelled.")
@@ -135,10 +147,12 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
         with store.files.open(piece.job_id, "media.json") as stream:
             media = Media.model_validate_json(stream.read())
         jobs.describe(store.database, piece.job_id, duration=media.duration, source_format=media.format)
-    steps.done(store.database, piece, claim)
+    won = steps.done(store.database, piece, claim)
     if jobs.status(store.database, piece.job_id) is None:
-        # Deleted while the files were being kept: nobody would ever find them.
+        # Deleted while the files were being kept; upkeep would find them only after a day.
         store.files.delete(piece.job_id)
+    if not won:
+        raise Cancelled("Somebody else does this work.")
 
 
 def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: BaseException) -> NoReturn:
@@ -169,7 +183,11 @@ def _go_on(worker: Worker, piece: Piece) -> None:
 
 def _finish(worker: Worker, job_id: str) -> None:
     store = worker.store
-    if jobs.status(store.database, job_id) not in ACTIVE:
+    status = jobs.status(store.database, job_id)
+    if status == "done":
+        # An earlier delivery may have died between finishing and tidying up.
+        store.files.remove(job_id, "audio.wav")
+    if status not in ACTIVE:
         return
     with store.files.open(job_id, "transcript.json") as stream:
         transcript = Transcript.model_validate_json(stream.read())

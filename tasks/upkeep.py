@@ -1,9 +1,11 @@
 """What beat does again and again: send on what stands still, delete what has expired."""
 
+import contextlib
 import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from store import idempotency, jobs, steps
 from store.models import ACTIVE
@@ -51,7 +53,7 @@ def look_after_jobs(worker: Worker) -> None:
         expired = jobs.expired(store.database, days=worker.settings.retention_days)
 
         def delete(job_id: str) -> None:
-            # Files first: a row without files can be deleted again, files without a row are found by nobody.
+            # Files first: a row without files can be deleted again, files without a row are found only after a day.
             store.files.delete(job_id)
             worker.clear_scratch(job_id)
             jobs.delete_record(store.database, job_id)
@@ -70,8 +72,15 @@ def remove_forgotten(worker: Worker) -> None:
     _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
-        if folder.stat().st_mtime < before and jobs.status(store.database, folder.name.split("-")[0]) not in ACTIVE:
-            shutil.rmtree(folder, ignore_errors=True)
+        # A run may end, and take its folder along, while we look.
+        with contextlib.suppress(FileNotFoundError):
+            _remove_scratch(worker, folder, before)
+
+
+def _remove_scratch(worker: Worker, folder: Path, before: float) -> None:
+    job_id = folder.name.split("-")[0]
+    if folder.stat().st_mtime < before and jobs.status(worker.store.database, job_id) not in ACTIVE:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _each(what: str, job_ids: Iterable[str], action: Callable[[str], None]) -> None:

@@ -177,7 +177,7 @@ def delete(job_id: str) -> AnyResponse:
     find_job(s, job_id)
     if jobs.cancel(s.store.database, job_id):
         s.store.events.changed(job_id)
-    # Files first: a row without files can be deleted again, files without a row are found by nobody.
+    # Files first: a row without files can be deleted again, files without a row are found only after a day.
     s.store.files.delete(job_id)
     jobs.delete_record(s.store.database, job_id)
     s.store.events.forget(job_id)
