@@ -4,7 +4,8 @@ Every time is in seconds from the start of the recording, a float. Documents are
 something makes a new one.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,8 +83,15 @@ class Language(Document):
     probability: float
 
 
-class Word(Document):
-    """One word as the engine wrote it."""
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as the engine wrote it.
+
+    A plain value with slots and no model: ten hours hold a hundred thousand of them, and this takes a third of the
+    memory.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     start: float
     end: float

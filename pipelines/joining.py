@@ -142,7 +142,7 @@ def _in_order(words: Sequence[Heard], duration: float) -> list[Heard]:
 def _timed(heard: Heard, start: float, end: float) -> Heard:
     if (heard.start, heard.end) == (start, end):
         return heard
-    return replace(heard, word=heard.word.model_copy(update={"start": start, "end": end}))
+    return replace(heard, word=replace(heard.word, start=start, end=end))
 
 
 def _rebuild(words: Sequence[Heard], sources: Sequence[Sequence[Segment]]) -> list[Segment]:

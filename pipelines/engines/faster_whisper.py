@@ -155,7 +155,7 @@ def _restore(window: Window, words: Sequence[Word]) -> list[Word]:
         start, end = (round(seconds, 3) for seconds in window.restore(word.start, word.end))
         start = max(last, start)
         last = max(start, end)
-        restored.append(word.model_copy(update={"start": start, "end": last}))
+        restored.append(replace(word, start=start, end=last))
     return restored
 
 

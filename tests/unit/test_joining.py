@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -395,9 +396,9 @@ def mishear(rng: random.Random, heard: ChunkTranscript, flawed: set[int], truth:
             trouble = rng.choice(["other", "invented", "loop", "deaf"]) if number in flawed else ""
             if trouble == "other":
                 text, chance = f" x{rng.randrange(10**4)}", rng.uniform(0.05, 0.5)
-                changed.append(this.model_copy(update={"word": text, "probability": chance}))
+                changed.append(replace(this, word=text, probability=chance))
             elif trouble != "deaf":
-                changed.append(this.model_copy(update={"probability": rng.uniform(0.8, 1.0)}))
+                changed.append(replace(this, probability=rng.uniform(0.8, 1.0)))
             if trouble == "invented":
                 changed.append(Word(start=this.end, end=this.end + 0.08, word=" hm", probability=rng.uniform(0, 0.45)))
             if trouble == "loop":

@@ -1,5 +1,6 @@
 """Hand-written sentences and where a subtitler would cut them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -142,8 +143,8 @@ def test_speakers_never_share_a_cue() -> None:
 
 def test_speakers_may_change_inside_a_segment() -> None:
     words = [
-        word(" Ready?", 0.0, 1.0).model_copy(update={"speaker": "A"}),
-        word(" Yes.", 1.0, 2.0).model_copy(update={"speaker": "B"}),
+        replace(word(" Ready?", 0.0, 1.0), speaker="A"),
+        replace(word(" Yes.", 1.0, 2.0), speaker="B"),
     ]
     assert [c.speaker for c in cues(transcript(spoken(*words, speaker="A")), STYLE)] == ["A", "B"]
 

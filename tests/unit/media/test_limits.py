@@ -18,7 +18,9 @@ from pipelines.stage import Limits
 
 def running_ffmpegs() -> list[int]:
     """Numbers of the ffmpeg processes this process has started; a whole installation may run beside this test."""
-    return [child.pid for child in psutil.Process().children() if "ffmpeg" in child.name() or child.status() == "zombie"]
+    return [
+        child.pid for child in psutil.Process().children() if "ffmpeg" in child.name() or child.status() == "zombie"
+    ]
 
 
 def test_a_bomb_writes_no_more_than_the_limit(tmp_path, monkeypatch):
