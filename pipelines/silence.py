@@ -28,6 +28,7 @@ MAX_SPAN_SECONDS = 30.0
 
 ALWAYS_SEVERAL_SECONDS = 1800.0
 """A longer recording is never one chunk, so that several workers can share it."""
+
 _SPEECH, _SILENCE = 0.5, 0.35
 """Speech begins at the first and lasts until the probability falls below the second."""
 _SHORTEST_SILENCE = 0.16

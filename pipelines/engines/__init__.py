@@ -5,7 +5,7 @@ here: an engine imports its library when it is made.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,6 @@ class EngineSettings:
     """Folder for downloaded models; None: the hub library's own."""
     hub_timeout: float = 5.0
     """Seconds to find out that the model hub cannot be reached."""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,6 @@ class Holder:
             self._changed()
             return model
 
-    def preload(self) -> None:
-        """Load the models that are to stay; raises what ``get`` does."""
-        for name in self._settings.preload:
-            self.get(name)
-
     def loaded(self) -> list[dict[str, str]]:
         """``{"name", "device", "compute_type"}`` of each model in memory, by name."""
         with self._lock:

@@ -59,7 +59,8 @@ def test_the_least_recently_used_goes_first_and_before_the_next_comes(folders):
 def test_preloaded_models_stay_and_another_still_finds_room(folders):
     one, two, three = folders
     shelf = Shelf(preload=(one, two), keep_models=1)
-    shelf.holder.preload()
+    shelf.holder.get(one)
+    shelf.holder.get(two)
     shelf.holder.get(three)
     assert shelf.names == ["one", "three", "two"]
     shelf.holder.get("demo")
@@ -70,7 +71,7 @@ def test_a_preloaded_model_puts_nothing_out(folders):
     one, two, _ = folders
     shelf = Shelf(preload=(two,), keep_models=2)
     shelf.holder.get(one)
-    shelf.holder.preload()
+    shelf.holder.get(two)
     assert shelf.names == ["one", "two"]
 
 
