@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     # Access
     api_key: SecretStr | None = Field(None, min_length=8)
     """The first, administrating key. Without one the server answers on loopback only."""
+    rate_limit: str | None = None
+    """Requests that each key may make when it has no figure of its own, such as 600/minute; unset: no limit."""
+    webhook_secret: SecretStr | None = Field(None, min_length=24)
+    """Signs the webhooks of jobs made with API_KEY: whsec_ and base64 of 24 to 64 bytes. Other keys have their own."""
+    allow_private_urls: bool = False
+    """Whether recordings may be fetched from, and webhooks sent to, addresses that are not public; for closed networks."""  # noqa: E501
     bind_host: str = "127.0.0.1"
     """Address the API listens on."""
     bind_port: int = Field(8081, ge=1, le=65535)
@@ -99,6 +105,10 @@ class Settings(BaseSettings):
     """Longest time a request may wait for a job."""
     ffmpeg_timeout_seconds: float = Field(3600, ge=1)
     """Longest run of ffmpeg over one recording."""
+    fetch_timeout_seconds: float = Field(3600, ge=1)
+    """Longest time to fetch one recording from its address."""
+    upload_hours: float = Field(24, gt=0, le=24 * 30)
+    """Hours that a resumable upload is kept without a job."""
     task_timeout_seconds: float = Field(4 * 3600, ge=10)
     """Longest run of one task; the worker's child is killed a minute later."""
     max_attempts: int = Field(4, ge=1, le=20)

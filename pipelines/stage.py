@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from pipelines.documents import Document
 
 SOURCE = "source"
-"""The one file no stage writes: the recording as it was uploaded."""
+"""The recording as it was uploaded, which no stage writes, or as a stage fetched it."""
 
 _D = TypeVar("_D", bound=Document)
 
@@ -87,6 +87,12 @@ class Limits:
     max_audio_seconds: float = 10 * 3600
     ffmpeg_seconds: float = 3600
     """Wall-clock limit of one ffmpeg run."""
+    max_source_bytes: int = 2048 * 1024 * 1024
+    """Of a recording that is fetched."""
+    fetch_seconds: float = 3600
+    """Wall-clock limit of fetching one recording."""
+    allow_private_urls: bool = False
+    """Whether recordings may be fetched from addresses that are not public."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,10 @@ class Stage:
     """Whether a request asks for this stage, given its options."""
     weight: float
     """Share of a typical job's time, for the progress figure; any unit."""
+    describes: str | None = None
+    """An output with facts about the recording that belong in the job's record: ``duration``, ``language`` …"""
+    temporary: tuple[str, ...] = ()
+    """Outputs that nobody wants any more once the job is done."""
     needs: frozenset[str] = field(default=frozenset())
     """What it is handed besides files, options and progress: ``limits``, ``models``."""
 
@@ -140,11 +150,16 @@ def stage(
     each: str | None = None,
     when: Callable[[Any], bool] | None = None,
     weight: float = 1.0,
+    describes: str | None = None,
+    temporary: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a function ``(files, options, progress)`` as a stage; its name is the stage's name.
 
     It may also take ``limits`` or ``models`` as keyword-only arguments. The type annotation of ``options`` is the
     stage's part of the request.
+
+    Raises:
+        StageError: The declaration contradicts itself.
     """
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
@@ -155,6 +170,8 @@ def stage(
         needs = frozenset(p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
         if needs - _TOOLS:
             raise StageError(f"stage {function.__name__}: nobody provides {sorted(needs - _TOOLS)}")
+        if strange := {*temporary, *([describes] if describes else [])} - set(writes):
+            raise StageError(f"stage {function.__name__} says something of {sorted(strange)}, which it does not write")
         _registry[function.__name__] = Stage(
             name=function.__name__,
             function=function,
@@ -165,6 +182,8 @@ def stage(
             each=each,
             when=when or (lambda _: True),
             weight=weight,
+            describes=describes,
+            temporary=tuple(temporary),
             needs=needs,
         )
         return function

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from store.database import Database, changed
 from store.jobs import now
-from store.models import Job, Key
+from store.models import IdempotencyKey, Job
 
 KEPT_HOURS = 24.0
 """After this a key is forgotten and may be used anew."""
@@ -19,7 +19,7 @@ _TRIES = 3
 
 def claim(
     database: Database, key: str, *, owner: str, fingerprint: str, job_id: str, batch: str | None, jobs: int
-) -> Key | None:
+) -> IdempotencyKey | None:
     """Take a key for a request whose jobs are about to be made.
 
     Args:
@@ -38,48 +38,50 @@ def claim(
     for _ in range(_TRIES):
         try:
             with database.write() as session:
-                session.add(Key(owner=owner, key=key, created_at=now(), **values))
+                session.add(IdempotencyKey(owner=owner, key=key, created_at=now(), **values))
         except IntegrityError:
             with database.write() as session:
-                found = session.get(Key, (owner, key))
+                found = session.get(IdempotencyKey, (owner, key))
                 if found is None:  # released, or expired, just now
                     continue
                 if not _is_void(session, found):
                     return found
-                same = and_(Key.owner == owner, Key.key == key, Key.job_id == found.job_id)
-                if not changed(session, update(Key).where(same).values(created_at=now(), **values)):
+                same = and_(
+                    IdempotencyKey.owner == owner, IdempotencyKey.key == key, IdempotencyKey.job_id == found.job_id
+                )
+                if not changed(session, update(IdempotencyKey).where(same).values(created_at=now(), **values)):
                     continue
         return None
     # Others take and release it again and again: it is theirs.
-    return Key(owner=owner, key=key, created_at=now(), **values)
+    return IdempotencyKey(owner=owner, key=key, created_at=now(), **values)
 
 
 def settle(database: Database, key: str, *, owner: str, job_id: str) -> None:
     """Note that the jobs of a key are made and queued."""
     with database.write() as session:
-        session.execute(update(Key).where(_mine(key, owner, job_id)).values(settled=True))
+        session.execute(update(IdempotencyKey).where(_mine(key, owner, job_id)).values(settled=True))
 
 
 def release(database: Database, key: str, *, owner: str, job_id: str) -> None:
     """Give a key back: nothing came of the request."""
     with database.write() as session:
-        session.execute(delete(Key).where(_mine(key, owner, job_id)))
+        session.execute(delete(IdempotencyKey).where(_mine(key, owner, job_id)))
 
 
 def expire(database: Database) -> None:
     """Forget the keys that are older than ``KEPT_HOURS``."""
     with database.write() as session:
-        session.execute(delete(Key).where(Key.created_at < now() - timedelta(hours=KEPT_HOURS)))
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - timedelta(hours=KEPT_HOURS)))
 
 
-def made(database: Database, key: Key) -> list[Job]:
+def made(database: Database, key: IdempotencyKey) -> list[Job]:
     """The jobs of a key that are still there, in the order of their recordings."""
     with database.read() as session:
         query = select(Job).where(_jobs_of(key)).options(selectinload(Job.steps))
         return list(session.scalars(query.order_by(Job.created_at, Job.id)))
 
 
-def _is_void(session: Session, key: Key) -> bool:
+def _is_void(session: Session, key: IdempotencyKey) -> bool:
     """Whether a key may be taken from the request that has it."""
     age = now() - key.created_at
     if age > timedelta(hours=KEPT_HOURS):
@@ -91,9 +93,9 @@ def _is_void(session: Session, key: Key) -> bool:
     return not key.settled
 
 
-def _jobs_of(key: Key) -> ColumnElement[bool]:
+def _jobs_of(key: IdempotencyKey) -> ColumnElement[bool]:
     return Job.id == key.job_id if key.batch is None else Job.batch == key.batch
 
 
 def _mine(key: str, owner: str, job_id: str) -> ColumnElement[bool]:
-    return and_(Key.owner == owner, Key.key == key, Key.job_id == job_id)
+    return and_(IdempotencyKey.owner == owner, IdempotencyKey.key == key, IdempotencyKey.job_id == job_id)

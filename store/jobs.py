@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,16 @@ from store.models import ACTIVE, OVER, WHOLE, Job, Step
 
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}
 """The client's word and the broker's number (0 is served first)."""
+_FACTS = {
+    "duration": "duration",
+    "format": "source_format",
+    "name": "source_name",
+    "bytes": "source_bytes",
+    "sha256": "source_sha256",
+    "language": "language",
+    "warnings": "warnings",
+}
+"""What stages call it and the column it is kept in."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class NewJob:
     batch: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
+    webhook_url: str | None = None
+    fingerprint: str | None = None
 
 
 def new_id() -> str:
@@ -138,26 +150,25 @@ def queue_position(database: Database, job: Job) -> int | None:
     return (count or 0) + 1
 
 
-def describe(database: Database, job_id: str, *, duration: float, source_format: str) -> None:
-    """Note what the source turned out to be."""
-    with database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(duration=duration, source_format=source_format))
+def describe(database: Database, job_id: str, facts: Mapping[str, Any]) -> None:
+    """Note what a stage found out; facts that the record has no place for are left out.
+
+    Args:
+        database: The record.
+        job_id: The job.
+        facts: Out of ``duration format name bytes sha256 language warnings``.
+    """
+    values = {column: facts[name] for name, column in _FACTS.items() if name in facts}
+    if values:
+        with database.write() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(values))
 
 
-def finish(database: Database, job_id: str, *, language: str | None, warnings: Sequence[dict[str, Any]]) -> bool:
+def finish(database: Database, job_id: str) -> bool:
     """Running → done, if every step is; whether this call did it."""
     undone = select(Step.stage).where(Step.job_id == job_id, Step.status != "done").exists()
     with database.write() as session:
-        return _move(
-            session,
-            job_id,
-            ("running",),
-            ~undone,
-            status="done",
-            language=language,
-            warnings=list(warnings),
-            finished_at=now(),
-        )
+        return _move(session, job_id, ("running",), ~undone, status="done", finished_at=now())
 
 
 def fail(

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, TypeDecorator, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -62,6 +62,10 @@ class Job(Record):
     warnings: Mapped[list[Any]]
     error: Mapped[dict[str, Any] | None]
     request_id: Mapped[str | None] = mapped_column(String(128))
+    webhook_url: Mapped[str | None] = mapped_column(String(2048))
+    """Who is told of its end."""
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    """Of a synchronous request: what it asked for. Those that ask for the same at the same time share one job."""
     created_at: Mapped[datetime]
     submitted_at: Mapped[datetime]
     """When its work was last put on a queue."""
@@ -76,6 +80,14 @@ class Job(Record):
         Index("jobs_by_owner", "owner", "created_at"),
         Index("jobs_by_batch", "batch"),
         Index("jobs_by_end", "finished_at"),
+        Index(
+            "jobs_in_flight",
+            "owner",
+            "fingerprint",
+            unique=True,
+            sqlite_where=text("status IN ('queued', 'running')"),
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
     )
 
 
@@ -104,7 +116,7 @@ class Step(Record):
     finished_at: Mapped[datetime | None]
 
 
-class Key(Record):
+class IdempotencyKey(Record):
     """An ``Idempotency-Key`` and what the request that brought it became."""
 
     __tablename__ = "idempotency_keys"
@@ -123,3 +135,103 @@ class Key(Record):
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+
+
+class ApiKey(Record):
+    """A key that an administrator made; only its hash is known here."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Owner of the jobs made with it."""
+    name: Mapped[str] = mapped_column(String(200))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the key, in hexadecimal: the key is long and random, so nothing slower is needed."""
+    hint: Mapped[str] = mapped_column(String(16))
+    """Its first letters, by which people recognise it."""
+    scopes: Mapped[list[Any]]
+    """Out of ``read``, ``transcribe``, ``admin``."""
+    requests_per_minute: Mapped[int | None]
+    """None: the operator's RATE_LIMIT."""
+    audio_seconds_per_day: Mapped[float | None]
+    """None: no limit."""
+    webhook_secret: Mapped[str] = mapped_column(String(80))
+    """Signs the webhooks of its jobs (``whsec_…``); shown once, with the key."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    """Last use, to the minute."""
+
+
+class Usage(Record):
+    """What one finished job used; outlives the job."""
+
+    __tablename__ = "usage"
+
+    job_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """One row a job, so that nothing is booked twice."""
+    owner: Mapped[str] = mapped_column(String(64))
+    day: Mapped[str] = mapped_column(String(10))
+    """UTC date of the end, ``YYYY-MM-DD``."""
+    model: Mapped[str] = mapped_column(String(200))
+    audio_seconds: Mapped[float]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+
+    __table_args__ = (Index("usage_by_owner", "owner", "day"), Index("usage_by_day", "day"))
+
+
+class Delivery(Record):
+    """A webhook: written with the status it reports, delivered until it arrives or is given up."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Also the ``webhook-id``, the same at every try."""
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(32))
+    """``job.done``, ``job.failed`` or ``job.cancelled``."""
+    url: Mapped[str] = mapped_column(String(2048))
+    status: Mapped[str] = mapped_column(String(12))
+    """``pending``, ``delivered`` or ``failed``."""
+    attempts: Mapped[int]
+    due_at: Mapped[datetime | None]
+    """When to try (again); None once it is over."""
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    """Why the last try failed, in a sentence."""
+    created_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("deliveries_by_job", "job_id"), Index("deliveries_due", "due_at"))
+
+
+class ResumableUpload(Record):
+    """A recording that arrives in parts (tus); finished, a job can take it."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Also the id of the folder its parts are in, and of the job that takes it."""
+    owner: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str]
+    """File name to show."""
+    length: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes of the whole; None while the client has not said."""
+    offset: Mapped[int] = mapped_column(BigInteger)
+    """Bytes that are there."""
+    details: Mapped[str]
+    """``Upload-Metadata`` as it came."""
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of the whole, once it is there."""
+    lock: Mapped[str | None] = mapped_column(String(32))
+    """The request that is writing to it."""
+    locked_at: Mapped[datetime | None]
+    taken_at: Mapped[datetime | None]
+    """When a job took it."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("uploads_by_expiry", "expires_at"),)

@@ -1,6 +1,7 @@
 """One thin task per stage: begin → fetch → run → keep → done."""
 
 import errno
+import json
 import logging
 import random
 import time
@@ -11,7 +12,6 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 
-from pipelines.documents import Media, Transcript
 from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
 from pipelines.stage import Stage
 from store import jobs, steps
@@ -143,10 +143,9 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
         if not steps.alive(store.database, piece, claim):
             raise Cancelled("The job was cancelled.")
         files.keep()
-    if "media.json" in stage.writes:
-        with store.files.open(piece.job_id, "media.json") as stream:
-            media = Media.model_validate_json(stream.read())
-        jobs.describe(store.database, piece.job_id, duration=media.duration, source_format=media.format)
+    if stage.describes:
+        with store.files.open(piece.job_id, stage.describes) as stream:
+            jobs.describe(store.database, piece.job_id, json.load(stream))
     won = steps.done(store.database, piece, claim)
     if jobs.status(store.database, piece.job_id) is None:
         # Deleted while the files were being kept; upkeep would find them only after a day.
@@ -184,17 +183,14 @@ def _go_on(worker: Worker, piece: Piece) -> None:
 def _finish(worker: Worker, job_id: str) -> None:
     store = worker.store
     status = jobs.status(store.database, job_id)
+    temporary = [name for stage in worker.stages.values() for name in stage.temporary]
     if status == "done":
         # An earlier delivery may have died between finishing and tidying up.
-        store.files.remove(job_id, "audio.wav")
+        store.files.remove(job_id, *temporary)
     if status not in ACTIVE:
         return
-    with store.files.open(job_id, "transcript.json") as stream:
-        transcript = Transcript.model_validate_json(stream.read())
-    warnings = [warning.model_dump() for warning in transcript.warnings]
-    if jobs.finish(store.database, job_id, language=transcript.language, warnings=warnings):
-        # Twenty times the size of the recording, and made again from it in seconds.
-        store.files.remove(job_id, "audio.wav")
+    if jobs.finish(store.database, job_id):
+        store.files.remove(job_id, *temporary)
         worker.clear_scratch(job_id)
         store.events.forget(job_id)
         store.events.changed(job_id)

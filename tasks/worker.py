@@ -61,8 +61,13 @@ class Worker:
     @cached_property
     def limits(self) -> Limits:
         """What the operator allows."""
+        s = self.settings
         return Limits(
-            max_audio_seconds=self.settings.max_audio_hours * 3600, ffmpeg_seconds=self.settings.ffmpeg_timeout_seconds
+            max_audio_seconds=s.max_audio_hours * 3600,
+            ffmpeg_seconds=s.ffmpeg_timeout_seconds,
+            max_source_bytes=s.max_upload_bytes,
+            fetch_seconds=s.fetch_timeout_seconds,
+            allow_private_urls=s.allow_private_urls,
         )
 
     @cached_property

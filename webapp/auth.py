@@ -1,18 +1,48 @@
-"""Who may ask: the key, and, where there is none, this machine only."""
+"""Who asks: the key and what it may, and, where there is none, this machine only."""
 
 import hmac
+from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from config.settings import Settings, is_loopback
 from webapp.errors import Problem
-from webapp.openapi import operation_of
+from webapp.openapi import Operation, operation_of
 from webapp.services import services
 
 OWNER = "admin"
 """Owner of the jobs made with ``API_KEY``, or without any key."""
+SCOPES = ("read", "transcribe", "admin")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request."""
+
+    id: str
+    """Owner of what it makes."""
+    scopes: frozenset[str]
+
+    @property
+    def admin(self) -> bool:
+        """Whether it administrates."""
+        return "admin" in self.scopes
+
+    @property
+    def sees(self) -> str | None:
+        """Whose jobs it sees; None: everybody's."""
+        return None if self.admin else self.id
+
+
+_OPERATOR = Caller(OWNER, frozenset(SCOPES))
+
+
+def caller() -> Caller:
+    """Who makes this request."""
+    return cast(Caller, g.caller)
 
 
 def install(app: Flask) -> None:
@@ -26,6 +56,7 @@ def check() -> None:
     Raises:
         Problem: 401 without a key, 403 with a wrong one.
     """
+    g.caller = _OPERATOR
     settings = services().settings
     if settings.api_key is None:
         _check_local(settings)
@@ -33,10 +64,14 @@ def check() -> None:
         _check_key(settings.api_key.get_secret_value())
 
 
+def _operation() -> Operation | None:
+    return operation_of(current_app.view_functions[request.endpoint]) if request.endpoint else None
+
+
 def _is_public() -> bool:
     if request.endpoint is None:  # an address or a method there is not: 404 and 405 tell nothing worth hiding
         return True
-    operation = operation_of(current_app.view_functions[request.endpoint])
+    operation = _operation()
     return operation is not None and operation.public
 
 

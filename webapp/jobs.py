@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from store import jobs
 from store.models import OVER, Job
 from webapp import schemas, submission
+from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_job, is_id
 from webapp.openapi import Answer, Operation, Parameter, documented
@@ -97,7 +98,11 @@ def page() -> AnyResponse:
         raise bad_option(f"status must be one of {', '.join(schemas.STATUSES)}.")
     try:
         found, following = jobs.page(
-            s.store.database, status=status, limit=_limit(), cursor=request.args.get("cursor") or None
+            s.store.database,
+            owner=caller().sees,
+            status=status,
+            limit=_limit(),
+            cursor=request.args.get("cursor") or None,
         )
     except ValueError as error:
         raise bad_option("cursor must be the next_cursor of a page before; leave it out to begin.") from error
@@ -200,7 +205,7 @@ def batch(batch_id: str) -> AnyResponse:
     s = services()
     found: list[Job] = []
     if is_id(batch_id):
-        found, _ = jobs.page(s.store.database, batch=batch_id, limit=_MAX_BATCH)
+        found, _ = jobs.page(s.store.database, owner=caller().sees, batch=batch_id, limit=_MAX_BATCH)
     if not found:
         raise Problem(404, "There is no such batch; check its id.")
     counts = Counter(job.status for job in found)

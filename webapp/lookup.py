@@ -4,6 +4,7 @@ import re
 
 from store import jobs
 from store.models import Job
+from webapp.auth import caller
 from webapp.errors import Problem
 from webapp.services import Services
 
@@ -16,13 +17,13 @@ def is_id(text: str) -> bool:
 
 
 def find_job(s: Services, job_id: str) -> Job:
-    """The job of that id.
+    """The job of that id, if the caller may see it.
 
     Raises:
         Problem: 404.
     """
     job = jobs.get(s.store.database, job_id) if is_id(job_id) else None
-    if job is None:
+    if job is None or caller().sees not in (None, job.owner):
         raise no_job()
     return job
 

@@ -75,6 +75,9 @@ class Operation:
     """Whether the body is the form that makes a job."""
     public: bool = False
     """Whether it can be used without a key."""
+    scope: str | None = None
+    """What a key must be allowed to use it: ``read``, ``transcribe`` or ``admin``. None: ``read`` for GET, else
+    ``transcribe``."""
     description: str = ""
     tag: str = "jobs"
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -10,7 +11,7 @@ from flask import Request
 
 from store import idempotency, jobs
 from store.models import Job
-from webapp.auth import OWNER
+from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
 from webapp.options import JobRequest
@@ -22,6 +23,16 @@ log = structlog.get_logger(__name__)
 KEY = "Idempotency-Key"
 _KEY = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _EMPTY = "The file is empty; send one with something in it."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording and what is to be done with it."""
+
+    recording: Recording
+    wanted: JobRequest
+    refusal: str | None = None
+    """Why it cannot be used, in a sentence: its job fails at once, and does not sink the others."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +59,71 @@ def accept(s: Services, request: Request) -> Accepted:
     if request.is_json:
         raise _no_json(request)
     with received(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
-        wanted = s.options.read(form.fields)
-        if not form.files:
+        entries = _entries(s, form)
+        if not entries:
             raise bad_option("Send a recording in the field 'file', as curl -F file=@talk.mp3 does.")
-        batch = jobs.new_id() if len(form.files) > 1 else None
-        if batch is None and not form.files[0].size:
+        batch = jobs.new_id() if len(entries) > 1 else None
+        if batch is None and not entries[0].recording.size:
             raise Problem(415, _EMPTY, code="unsupported_media")
         if key is None:
-            return Accepted(_create(s, form, wanted, batch), batch)
-        return _once(s, form, wanted, batch, key)
+            return Accepted(create(s, entries, batch=batch), batch)
+        return _once(s, entries, batch, key)
 
 
-def _once(s: Services, form: Form, wanted: JobRequest, batch: str | None, key: str) -> Accepted:
+def create(
+    s: Services, entries: Sequence[Entry], *, batch: str | None = None, fingerprint: str | None = None
+) -> list[Job]:
+    """Make the caller's jobs and queue them: all, or none.
+
+    Args:
+        s: The services.
+        entries: Recordings whose files are in storage under their ids already, or will be by a stage.
+        batch: Id of the batch they are.
+        fingerprint: What a synchronous request asked for.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: A job with this fingerprint is under way already.
+        tasks.flow.QueueUnavailable: The queue cannot be reached.
+    """
+    database = s.store.database
+    made = []
+    try:
+        for entry in entries:
+            new = _new_job(entry, batch, fingerprint)
+            made.append(jobs.create(database, new, each=entry.wanted.each).id)
+        for entry in entries:
+            if entry.refusal is None:
+                s.flow.submit(entry.recording.id)
+            else:
+                jobs.fail(database, entry.recording.id, code="unsupported_media", detail=entry.refusal, stage=None)
+        found = (jobs.get(database, job_id) for job_id in made)
+        return [job for job in found if job is not None]
+    except BaseException:
+        for job_id in made:
+            jobs.delete_record(database, job_id)
+        raise
+
+
+def _entries(s: Services, form: Form) -> list[Entry]:
+    wanted = s.options.read(form.fields)
+    return [Entry(recording, wanted, None if recording.size else _EMPTY) for recording in form.files]
+
+
+def _once(s: Services, entries: Sequence[Entry], batch: str | None, key: str) -> Accepted:
     """Make the jobs unless a request with this key did."""
-    database, first = s.store.database, form.files[0].id
-    asked = _fingerprint(form, wanted)
+    database, first, owner = s.store.database, entries[0].recording.id, caller().id
+    asked = fingerprint_of(entries)
     earlier = idempotency.claim(
-        database, key, owner=OWNER, fingerprint=asked, job_id=first, batch=batch, jobs=len(form.files)
+        database, key, owner=owner, fingerprint=asked, job_id=first, batch=batch, jobs=len(entries)
     )
     if earlier is None:
         try:
-            made = _create(s, form, wanted, batch)
+            made = create(s, entries, batch=batch)
         except BaseException:
-            idempotency.release(database, key, owner=OWNER, job_id=first)
+            idempotency.release(database, key, owner=owner, job_id=first)
             raise
         try:
-            idempotency.settle(database, key, owner=OWNER, job_id=first)
+            idempotency.settle(database, key, owner=owner, job_id=first)
         except Exception:  # the jobs are queued and stand; the key is found to be theirs a little later
             log.exception("an idempotency key could not be settled", job=first)
         return Accepted(made, batch)
@@ -86,33 +136,24 @@ def _once(s: Services, form: Form, wanted: JobRequest, batch: str | None, key: s
     made = idempotency.made(database, earlier)
     if not made:
         raise Problem(409, f"What this {KEY} made was deleted; send a new key for a new job.")
-    for recording in form.files:
-        s.store.files.delete(recording.id)
+    for entry in entries:
+        s.store.files.delete(entry.recording.id)
     return Accepted(made, earlier.batch, replayed=True)
 
 
-def _create(s: Services, form: Form, wanted: JobRequest, batch: str | None) -> list[Job]:
-    try:
-        for recording in form.files:
-            jobs.create(s.store.database, _new_job(recording, wanted, batch), each=wanted.each)
-        for recording in form.files:
-            if recording.size:
-                s.flow.submit(recording.id)
-            else:
-                # One bad file does not sink the others; its own job says what is wrong with it.
-                jobs.fail(s.store.database, recording.id, code="unsupported_media", detail=_EMPTY, stage=None)
-        made = (jobs.get(s.store.database, recording.id) for recording in form.files)
-        return [job for job in made if job is not None]
-    except BaseException:
-        for recording in form.files:
-            jobs.delete_record(s.store.database, recording.id)
-        raise
+def fingerprint_of(entries: Sequence[Entry]) -> str:
+    """The same for requests that ask for the same, however they spell it."""
+    asked = [
+        [e.wanted.options, e.wanted.priority, e.wanted.metadata, e.recording.name, e.recording.sha256] for e in entries
+    ]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def _new_job(recording: Recording, wanted: JobRequest, batch: str | None) -> jobs.NewJob:
+def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.NewJob:
+    recording, wanted = entry.recording, entry.wanted
     return jobs.NewJob(
         id=recording.id,
-        owner=OWNER,
+        owner=caller().id,
         options=wanted.options,
         stages=wanted.stages,
         source_name=recording.name,
@@ -122,6 +163,7 @@ def _new_job(recording: Recording, wanted: JobRequest, batch: str | None) -> job
         batch=batch,
         details=wanted.metadata,
         request_id=request_id(),
+        fingerprint=fingerprint,
     )
 
 
@@ -130,13 +172,6 @@ def _key(request: Request) -> str | None:
     if text is not None and not _KEY.fullmatch(text):
         raise bad_option(f"{KEY} must be 1 to 255 printable ASCII characters, such as a UUID.")
     return text
-
-
-def _fingerprint(form: Form, wanted: JobRequest) -> str:
-    """The same for requests that ask for the same, however they spell it."""
-    files = [(recording.name, recording.sha256) for recording in form.files]
-    asked = [wanted.options, wanted.priority, wanted.metadata, files]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def _no_json(request: Request) -> Problem:

@@ -18,7 +18,15 @@ class Options(StageOptions):
     )
 
 
-@stage(queue="cpu", reads=["source"], writes=["audio.wav", "media.json"], weight=5)
+@stage(
+    queue="cpu",
+    reads=["source"],
+    writes=["audio.wav", "media.json"],
+    describes="media.json",
+    # Twenty times the size of the recording, and made again from it in seconds.
+    temporary=["audio.wav"],
+    weight=5,
+)
 def normalise(files: Files, options: Options, progress: Progress, *, limits: Limits) -> None:
     """Decode the recording to 16 kHz mono.
 

@@ -155,6 +155,7 @@ def work_off(services: Services, job_id: str, transcript: Transcript | None = No
     with services.store.files.create(job_id, "transcript.json") as upload:
         upload.write(transcript.model_dump_json().encode())
         upload.keep()
-    jobs.describe(database, job_id, duration=transcript.duration, source_format="mp3")
-    assert jobs.finish(database, job_id, language=transcript.language, warnings=[{"code": "demo_model", "detail": "d"}])
+    facts = {"duration": transcript.duration, "format": "mp3", "language": transcript.language}
+    jobs.describe(database, job_id, {**facts, "warnings": [{"code": "demo_model", "detail": "d"}]})
+    assert jobs.finish(database, job_id)
     return transcript

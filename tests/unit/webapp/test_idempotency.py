@@ -13,7 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from store import idempotency, jobs
-from store.models import Key
+from store.models import IdempotencyKey
 from tasks.flow import QueueUnavailable
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
@@ -35,10 +35,10 @@ def count(client: FlaskClient) -> int:
 
 def age(services: Services, **by: float) -> None:
     with services.store.database.write() as session:
-        session.execute(update(Key).values(created_at=jobs.now() - timedelta(**by)))
+        session.execute(update(IdempotencyKey).values(created_at=jobs.now() - timedelta(**by)))
 
 
-def claim(services: Services, job_id: str, fingerprint: str = "f") -> Key | None:
+def claim(services: Services, job_id: str, fingerprint: str = "f") -> IdempotencyKey | None:
     return idempotency.claim(
         services.store.database, "k", owner=OWNER, fingerprint=fingerprint, job_id=job_id, batch=None, jobs=1
     )
@@ -150,7 +150,7 @@ def test_after_a_day_the_key_is_free(client: FlaskClient, services: Services) ->
     age(services, hours=24.1)
     idempotency.expire(services.store.database)
     with services.store.database.read() as session:
-        assert session.get(Key, (OWNER, "k")) is None
+        assert session.get(IdempotencyKey, (OWNER, "k")) is None
 
 
 def test_a_request_that_died_leaves_its_key_to_the_next(services: Services) -> None:
