@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session, selectinload
 
+from store import deliveries
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
 
@@ -247,7 +248,10 @@ def expired(database: Database, *, days: float) -> list[str]:
 
 def _move(session: Session, job_id: str, old: Sequence[str], *conditions: Any, **values: Any) -> bool:
     query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**values)
-    return changed(session, query)
+    won = changed(session, query)
+    if won and values.get("status") in OVER:
+        deliveries.owe(session, job_id, values["status"])
+    return won
 
 
 def _close_steps(session: Session, job_id: str, *, failed: str | None) -> None:

@@ -193,11 +193,18 @@ class Delivery(Record):
     event: Mapped[str] = mapped_column(String(32))
     """``job.done``, ``job.failed`` or ``job.cancelled``."""
     url: Mapped[str] = mapped_column(String(2048))
+    endpoint: Mapped[str] = mapped_column(String(64))
+    """Whose it is and which server it goes to, hashed: those that have it in common are sent one after the other."""
     status: Mapped[str] = mapped_column(String(12))
     """``pending``, ``delivered`` or ``failed``."""
     attempts: Mapped[int]
+    """Tries that were begun."""
+    since_at: Mapped[datetime]
+    """Since when it is being tried: its beginning, or when it was last asked to be sent again."""
     due_at: Mapped[datetime | None]
     """When to try (again); None once it is over."""
+    lease_until: Mapped[datetime | None]
+    """While a try goes on: after this whoever makes it counts as dead."""
     response_status: Mapped[int | None]
     error: Mapped[str | None]
     """Why the last try failed, in a sentence."""
@@ -205,7 +212,12 @@ class Delivery(Record):
     tried_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("deliveries_by_job", "job_id"), Index("deliveries_due", "due_at"))
+    __table_args__ = (
+        Index("deliveries_by_job", "job_id"),
+        Index("deliveries_due", "due_at"),
+        Index("deliveries_by_endpoint", "endpoint", "tried_at"),
+        Index("deliveries_in_flight", "endpoint", "lease_until"),
+    )
 
 
 class ResumableUpload(Record):

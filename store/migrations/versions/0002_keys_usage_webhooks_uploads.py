@@ -67,9 +67,12 @@ def upgrade() -> None:
     sa.Column('job_id', sa.String(length=32), nullable=False),
     sa.Column('event', sa.String(length=32), nullable=False),
     sa.Column('url', sa.String(length=2048), nullable=False),
+    sa.Column('endpoint', sa.String(length=64), nullable=False),
     sa.Column('status', sa.String(length=12), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('since_at', store.models.UtcDateTime(timezone=True), nullable=False),
     sa.Column('due_at', store.models.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('lease_until', store.models.UtcDateTime(timezone=True), nullable=True),
     sa.Column('response_status', sa.Integer(), nullable=True),
     sa.Column('error', sa.String(), nullable=True),
     sa.Column('created_at', store.models.UtcDateTime(timezone=True), nullable=False),
@@ -79,8 +82,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
+        batch_op.create_index('deliveries_by_endpoint', ['endpoint', 'tried_at'], unique=False)
         batch_op.create_index('deliveries_by_job', ['job_id'], unique=False)
         batch_op.create_index('deliveries_due', ['due_at'], unique=False)
+        batch_op.create_index('deliveries_in_flight', ['endpoint', 'lease_until'], unique=False)
 
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.add_column(sa.Column('webhook_url', sa.String(length=2048), nullable=True))

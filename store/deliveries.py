@@ -1,0 +1,185 @@
+"""Records of webhooks: written with the end they report, claimed for a try, settled, asked for again.
+
+What is owed is written in the transaction that ends the job, so that no end goes unreported and none is reported twice.
+A server is sent one delivery at a time, and left alone for a while after it did not answer: however many wait for it,
+they keep one worker busy at most.
+"""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from store.database import Database, changed
+from store.models import ApiKey, Delivery, Job
+
+LEASE_SECONDS = 60.0
+"""A try that has not been settled by then died with its worker."""
+SILENCE_SECONDS = 60.0
+"""How long a server that did not answer is spared the other deliveries that wait for it."""
+GIVE_UP_HOURS = 24.0
+"""A delivery is tried for this long."""
+_GIVEN_UP = "The server did not answer for a day, so this was given up."
+
+
+def owe(session: Session, job_id: str, status: str) -> None:
+    """Note that a job's end is to be told, if anybody wants to hear of it; in the transaction that ends the job."""
+    job = session.execute(select(Job.webhook_url, Job.owner).where(Job.id == job_id)).one()
+    if job.webhook_url is None:
+        return
+    at = _now()
+    delivery = Delivery(
+        id=uuid.uuid4().hex,
+        job_id=job_id,
+        event=f"job.{status}",
+        url=job.webhook_url,
+        endpoint=_endpoint(job.owner, job.webhook_url),
+        status="pending",
+        attempts=0,
+        since_at=at,
+        due_at=at,
+        created_at=at,
+    )
+    session.add(delivery)
+
+
+def get(database: Database, delivery_id: str) -> Delivery | None:
+    """A delivery as it is now."""
+    with database.read() as session:
+        return session.get(Delivery, delivery_id)
+
+
+def of_job(database: Database, job_id: str) -> list[Delivery]:
+    """A job's deliveries, newest first."""
+    with database.read() as session:
+        query = select(Delivery).where(Delivery.job_id == job_id)
+        return list(session.scalars(query.order_by(Delivery.created_at.desc(), Delivery.id.desc())))
+
+
+def due(database: Database, *, job_id: str | None = None, endpoint: str | None = None, limit: int = 100) -> list[str]:
+    """Ids of deliveries that can be tried now: of each endpoint that is free, the one that has waited longest.
+
+    Args:
+        database: The record.
+        job_id: Only those of this job.
+        endpoint: Only those of this endpoint.
+        limit: No more than these.
+    """
+    at = _now()
+    order = func.row_number().over(partition_by=Delivery.endpoint, order_by=(Delivery.due_at, Delivery.id))
+    query = select(Delivery.id, Delivery.due_at, order.label("place")).where(_claimable(at))
+    for column, value in ((Delivery.job_id, job_id), (Delivery.endpoint, endpoint)):
+        if value is not None:
+            query = query.where(column == value)
+    waiting = query.subquery()
+    with database.read() as session:
+        first = select(waiting.c.id).where(waiting.c.place == 1).order_by(waiting.c.due_at)
+        return list(session.scalars(first.limit(limit)))
+
+
+def claim(database: Database, delivery_id: str) -> Delivery | None:
+    """Take a delivery for one try; None if it is not due, or its server is busy with another or was silent just now.
+
+    Settle it by ``arrived`` or ``missed`` under the number of attempts it has then; after ``LEASE_SECONDS`` somebody
+    else may take it.
+    """
+    at = _now()
+    with database.write() as session:
+        query = update(Delivery).where(Delivery.id == delivery_id, _claimable(at))
+        values = {"attempts": Delivery.attempts + 1, "tried_at": at}
+        if not changed(session, query.values(lease_until=at + timedelta(seconds=LEASE_SECONDS), **values)):
+            return None
+        return session.get_one(Delivery, delivery_id)
+
+
+def arrived(database: Database, delivery: Delivery, *, response_status: int) -> bool:
+    """Settle a try that was taken; whether it was still this caller's to settle."""
+    values = {"status": "delivered", "delivered_at": _now(), "due_at": None, "lease_until": None, "error": None}
+    with database.write() as session:
+        return changed(session, _mine(delivery).values(response_status=response_status, **values))
+
+
+def missed(
+    database: Database, delivery: Delivery, *, error: str, response_status: int | None, due_at: datetime | None
+) -> bool:
+    """Settle a try that failed.
+
+    Args:
+        database: The record.
+        delivery: As ``claim`` gave it.
+        error: Why, in a sentence.
+        response_status: What the server answered; None: nothing.
+        due_at: When to try again; None: never.
+
+    Returns:
+        Whether it was still this caller's to settle.
+    """
+    status = "failed" if due_at is None else "pending"
+    values = {"status": status, "due_at": due_at, "lease_until": None, "error": error}
+    with database.write() as session:
+        return changed(session, _mine(delivery).values(response_status=response_status, **values))
+
+
+def requeue(database: Database, delivery_id: str) -> bool:
+    """Make a delivery due now, whatever became of it; False if it is being sent at this moment, or is gone."""
+    at = _now()
+    values = {"status": "pending", "since_at": at, "due_at": at, "delivered_at": None, "lease_until": None}
+    with database.write() as session:
+        return changed(session, update(Delivery).where(Delivery.id == delivery_id, _free(at)).values(**values))
+
+
+def give_up(database: Database) -> bool:
+    """End what has waited for a day behind others of a server that still does not answer; whether there was any."""
+    at = _now()
+    other = aliased(Delivery)
+    tried = other.tried_at > at - timedelta(hours=1)
+    silent = select(other.id).where(other.endpoint == Delivery.endpoint, tried, _unanswered(other)).exists()
+    old = and_(Delivery.since_at < at - timedelta(hours=GIVE_UP_HOURS), Delivery.due_at <= at, _free(at), silent)
+    values = {"status": "failed", "due_at": None, "lease_until": None, "error": _GIVEN_UP}
+    with database.write() as session:
+        return changed(session, update(Delivery).where(Delivery.status == "pending", old).values(**values))
+
+
+def secret_of(database: Database, owner: str) -> str | None:
+    """What signs the webhooks of a key's jobs, revoked or not; None if it is no key of the record."""
+    with database.read() as session:
+        return session.scalar(select(ApiKey.webhook_secret).where(ApiKey.id == owner))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _endpoint(owner: str, url: str) -> str:
+    parts = urlsplit(url)
+    return hashlib.sha256(f"{owner} {parts.scheme}://{parts.netloc}".casefold().encode()).hexdigest()
+
+
+def _free(at: datetime) -> ColumnElement[bool]:
+    return or_(Delivery.lease_until.is_(None), Delivery.lease_until <= at)
+
+
+def _unanswered(delivery: type[Delivery]) -> ColumnElement[bool]:
+    """Whether the last try of a delivery ended without any answer."""
+    return and_(delivery.response_status.is_(None), delivery.error.is_not(None), delivery.lease_until.is_(None))
+
+
+def _claimable(at: datetime) -> ColumnElement[bool]:
+    """Whether a delivery is due and nothing speaks against sending it now."""
+    other, later = aliased(Delivery), aliased(Delivery)
+    same = and_(other.endpoint == Delivery.endpoint, other.id != Delivery.id)
+    busy = select(other.id).where(same, other.lease_until > at).exists()
+    after = and_(later.endpoint == other.endpoint, later.tried_at > other.tried_at)
+    answered = select(later.id).where(after, later.response_status.is_not(None)).exists()
+    recently = other.tried_at > at - timedelta(seconds=SILENCE_SECONDS)
+    silent = select(other.id).where(same, recently, _unanswered(other), ~answered).exists()
+    return and_(Delivery.status == "pending", Delivery.due_at <= at, _free(at), ~busy, ~silent)
+
+
+def _mine(delivery: Delivery) -> Update:
+    # No two tries have the same number, so a try that was given up cannot speak for the one that followed.
+    same = and_(Delivery.id == delivery.id, Delivery.attempts == delivery.attempts)
+    return update(Delivery).where(same, Delivery.lease_until.is_not(None))
