@@ -6,14 +6,16 @@ Nothing here is the truth. If Redis is emptied, progress jumps to the last finis
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import redis
 
 PREFIX = "longhand:"
+CHANNEL = f"{PREFIX}job:"
+"""With a job's id behind it: where it is said that something happened to that job."""
 PRESENCE_SECONDS = 30
 """A worker that has not been heard of for this long counts as gone."""
 PROGRESS_SECONDS = 24 * 3600
@@ -71,7 +73,7 @@ class Events:
                 key, mapping={f"{stage}/{item}": f"{min(max(fraction, 0.0), 1.0):.4f}", "at": f"{time.time():.3f}"}
             )
             pipe.expire(key, PROGRESS_SECONDS)
-            pipe.publish(f"{PREFIX}job:{job_id}", "progress")
+            pipe.publish(f"{CHANNEL}{job_id}", "progress")
             pipe.execute()
 
     def live(self, job_id: str) -> Live:
@@ -88,39 +90,12 @@ class Events:
     def changed(self, job_id: str) -> None:
         """Wake whoever waits for this job. Best effort: waiters also look by themselves."""
         with contextlib.suppress(redis.RedisError):
-            self._client.publish(f"{PREFIX}job:{job_id}", "changed")
+            self._client.publish(f"{CHANNEL}{job_id}", "changed")
 
     def forget(self, job_id: str) -> None:
         """Drop a job's progress."""
         with contextlib.suppress(redis.RedisError):
             self._client.delete(f"{PREFIX}progress:{job_id}")
-
-    def wakeups(self, job_id: str, *, seconds: float, at_least_every: float = 1.0) -> Iterator[None]:
-        """Yield at once, whenever something happens to a job, and every ``at_least_every`` seconds, until time is up.
-
-        Without Redis it still yields by the clock, so a waiter never depends on it.
-        """
-        end = time.monotonic() + seconds
-        listener: Any = None
-        with contextlib.suppress(redis.RedisError):
-            listener = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-            listener.subscribe(f"{PREFIX}job:{job_id}")
-        try:
-            yield
-            while (left := end - time.monotonic()) > 0:
-                pause = min(left, at_least_every)
-                try:
-                    if listener is None:
-                        raise redis.ConnectionError
-                    listener.get_message(timeout=pause)
-                except redis.RedisError:
-                    listener = None
-                    time.sleep(pause)
-                yield
-        finally:
-            if listener is not None:
-                with contextlib.suppress(redis.RedisError):
-                    listener.close()
 
     def here(self, worker: str, queues: Sequence[str]) -> None:
         """Say that a worker is alive and which queues it serves; repeat well within ``PRESENCE_SECONDS``."""

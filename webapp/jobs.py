@@ -1,6 +1,7 @@
 """Jobs: made, listed, waited for, cancelled, deleted."""
 
 import math
+import time
 from collections import Counter
 from typing import Any
 
@@ -248,10 +249,11 @@ def _wait(s: Services, job_id: str, seconds: float) -> None:
     """Return once the job is over, or gone, or time is up."""
     if not s.waiting.acquire(blocking=False):
         return
+    end = time.monotonic() + seconds
     try:
-        for _ in s.store.events.wakeups(job_id, seconds=seconds):
-            status = jobs.status(s.store.database, job_id)
-            if status is None or status in OVER:
-                return
+        with s.listening.to(job_id) as ear:
+            while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
+                if not ear.wait(end - time.monotonic()):
+                    return
     finally:
         s.waiting.release()

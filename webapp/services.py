@@ -8,6 +8,7 @@ from flask import current_app
 
 from config.settings import Settings
 from store import Store
+from store.listening import Listening
 from tasks.flow import Flow
 from webapp.options import OptionReader
 from webapp.probes import Probes
@@ -25,6 +26,8 @@ class Services:
     options: OptionReader
     waiting: BoundedSemaphore
     """One place for each request that may wait at the same time; the other threads stay free for short requests."""
+    listening: Listening
+    """Wakes whoever waits for something to happen to a job."""
     probes: Probes
     """The health checks: database, storage, workers."""
 
@@ -37,6 +40,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         flow=flow,
         options=OptionReader(flow.stages, settings),
         waiting=BoundedSemaphore(max(1, settings.web_threads * 3 // 4)),
+        listening=Listening(settings.redis_url),
         probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
     )
 

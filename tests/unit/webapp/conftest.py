@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from config.settings import Settings
+from pipelines import transcripts
 from pipelines.documents import Segment, Transcript, Word
 from store import jobs, steps
 from store.models import WHOLE
@@ -47,6 +48,7 @@ def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for s in made:
+        s.listening.close()
         s.probes.close()
         s.flow.app.close()
         s.store.database.engine.dispose()
@@ -153,7 +155,7 @@ def work_off(services: Services, job_id: str, transcript: Transcript | None = No
             do(services, job_id, stage)
     transcript = transcript or some_transcript()
     with services.store.files.create(job_id, "transcript.json") as upload:
-        upload.write(transcript.model_dump_json().encode())
+        upload.write("".join(transcripts.lines(transcript, transcript.segments)).encode())
         upload.keep()
     facts = {"duration": transcript.duration, "format": "mp3", "language": transcript.language}
     jobs.describe(database, job_id, {**facts, "warnings": [{"code": "demo_model", "detail": "d"}]})
