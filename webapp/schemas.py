@@ -1,17 +1,16 @@
 """What answers look like: the types, from which the API document is made, and the functions that fill them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from flask import request
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from pipelines.documents import Segment
-from store import jobs, progress
-from store.events import Live
+from store import views
 from store.models import Job
+from store.views import timestamp as timestamp  # for the other views
 from webapp.services import Services
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -133,35 +132,8 @@ class Result(TypedDict):
 
 def job_view(s: Services, job: Job) -> JobView:
     """A job as clients see it."""
-    at = datetime.now(UTC)
-    live = s.store.events.live(job.id) if job.status == "running" else Live()
-    stages = progress.by_stage(job.steps, live.fractions, at=at)
-    news = progress.last_news(job.steps, live.at)
     weights = {stage.name: stage.weight for stage in s.flow.stages.values()}
-    share = 1.0 if job.status == "done" else progress.overall(stages, weights)
-    return {
-        "id": job.id,
-        "status": job.status,  # type: ignore[typeddict-item]  # the record has no other
-        "progress": share,
-        "eta_seconds": progress.eta(share, job.started_at, at=at, reported=news) if job.status == "running" else None,
-        "queue_position": jobs.queue_position(s.store.database, job),
-        "created_at": timestamp(job.created_at),
-        "started_at": timestamp(job.started_at) if job.started_at else None,
-        "finished_at": timestamp(job.finished_at) if job.finished_at else None,
-        "source": {
-            "name": job.source_name,
-            "bytes": job.source_bytes,
-            "duration": job.duration,
-            "format": job.source_format,
-            "sha256": job.source_sha256,
-        },
-        "options": {**job.options, "priority": job.priority},
-        "metadata": job.details,
-        "warnings": [{"code": w["code"], "detail": w["detail"]} for w in job.warnings],
-        "error": failure(job),
-        "steps": [_step(stage) for stage in stages],
-        "links": _links(s, job.id),
-    }
+    return cast(JobView, views.job_view(s.store, job, weights=weights, base=address(s, "")))
 
 
 def job_views(s: Services, found: Sequence[Job]) -> list[JobView]:
@@ -171,41 +143,9 @@ def job_views(s: Services, found: Sequence[Job]) -> list[JobView]:
 
 def failure(job: Job) -> Failure | None:
     """Why a job failed, if it did."""
-    if job.error is None:
-        return None
-    return {"code": job.error["code"], "detail": job.error["detail"], "stage": job.error.get("stage")}
-
-
-def timestamp(at: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return cast("Failure | None", views.failure(job))
 
 
 def address(s: Services, path: str) -> str:
     """The full address of a path of ours."""
     return (s.settings.public_url or request.url_root).rstrip("/") + path
-
-
-def _step(stage: progress.StageProgress) -> Step:
-    return {
-        "stage": stage.stage,
-        "status": stage.status,  # type: ignore[typeddict-item]  # the record has no other
-        "done": stage.done,
-        "total": stage.total,
-        "attempts": stage.attempts,
-        "seconds": stage.seconds,
-        "progress": round(stage.fraction, 4),
-    }
-
-
-def _links(s: Services, job_id: str) -> Links:
-    here = address(s, f"/v1/jobs/{job_id}")
-    return {
-        "self": here,
-        "events": f"{here}/events",
-        "transcript": f"{here}/transcript",
-        "srt": f"{here}/transcript.srt",
-        "vtt": f"{here}/transcript.vtt",
-        "txt": f"{here}/transcript.txt",
-        "audio": f"{here}/audio",
-    }
