@@ -139,8 +139,8 @@ class Speaker(Document):
     seconds: float
 
 
-class Transcript(Document):
-    """``transcript.json``: the answer. Times never decrease and never pass ``duration``."""
+class Summary(Document):
+    """All about a transcript but its segments."""
 
     text: str
     language: str | None
@@ -152,6 +152,18 @@ class Transcript(Document):
     """Seconds of speech that were handed to the model, each counted once."""
     model: str
     task: Literal["transcribe", "translate"] = "transcribe"
-    segments: list[Segment]
     speakers: list[Speaker] = []
+    warnings: list[Warn] = []
+
+
+class Transcript(Summary):
+    """``transcript.json``: the answer. Times never decrease and never pass ``duration``."""
+
+    segments: list[Segment]
+
+
+class Facts(Document):
+    """``facts.json``: what the job's record says of the transcript."""
+
+    language: str | None
     warnings: list[Warn] = []

@@ -6,14 +6,14 @@ cut at a seam is made whole again with its other half.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Span, Warn, Word
 from pipelines.hearing import Heard, normalise
 from pipelines.languages import between_sentences
-from pipelines.seams import Overlap, merge
+from pipelines.seams import REACH, Overlap, merge
 
 _LONGEST_SEGMENT = 30.0
 _LONGEST_BREATH = 1.0
@@ -23,32 +23,96 @@ _TOKEN = re.compile(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040
 """A word, or one character of a script that puts no spaces between words."""
 
 
-def join(plan: ChunkPlan, parts: Sequence[ChunkTranscript]) -> list[Segment]:
-    """The segments of the whole recording, numbered from 0, times never decreasing and within the recording.
+class Joiner:
+    """Takes what the chunks heard, in order, and gives the segments of the whole recording as they become certain.
 
-    Nothing said is lost at a seam or stands twice. A single part comes back as it is, but for that.
+    It holds no more than the words of two chunks, however long the recording is.
 
     Args:
         plan: What was given to whom.
-        parts: What each chunk heard, in any order.
+    """
+
+    def __init__(self, plan: ChunkPlan) -> None:
+        self._plan = plan
+        self._added = 0
+        self._words: list[Heard] = []
+        """Those that what comes may still change."""
+        self._sources: dict[int, Sequence[Segment]] = {}
+        self._heard_before = False
+        self._floor = 0.0
+        """Where the words that were given out end."""
+        self._given = 0
+
+    def add(self, part: ChunkTranscript) -> list[Segment]:
+        """The segments that no later chunk can change any more; with the last chunk, all that are left.
+
+        Segments are numbered from 0 through all calls, times never decrease and stay within the recording.
+
+        Raises:
+            ValueError: It is not the next chunk's.
+        """
+        chunks, number = self._plan.chunks, self._added
+        if number == len(chunks) or part.index != chunks[number].index:
+            wanted = f"chunk {chunks[number].index}" if number < len(chunks) else "no further chunk"
+            raise ValueError(f"{wanted} is to come, this is chunk {part.index}")
+        heard = _heard(number, part)
+        if number and self._heard_before and heard:
+            before, after = chunks[number - 1], chunks[number]
+            overlap = Overlap(start=after.start, end=before.end, seam=self._plan.seams[number - 1])
+            self._words = merge(self._words, heard, overlap)
+        else:  # A chunk that heard nothing contradicts nobody.
+            self._words += heard
+        self._heard_before = bool(heard)
+        self._sources[number] = part.segments
+        self._added += 1
+        return self._settle(self._settled())
+
+    def _settled(self) -> int:
+        """How many words the next chunk cannot change: up to a place where nothing reaches across."""
+        number = self._added - 1
+        if self._added == len(self._plan.chunks):
+            return len(self._words)
+        left = self._plan.chunks[number - 1].end + REACH if number else float("-inf")
+        right = self._plan.chunks[self._added].start - REACH
+        for at in range(len(self._words) - 1, 0, -1):
+            one, other = self._words[at - 1], self._words[at]
+            # Inside one chunk, away from both its seams, the words stand as they were heard.
+            inside = one.part == other.part == number and left < one.start and one.end <= other.start < right
+            if inside and one.segment != other.segment:
+                return at
+        return 0
+
+    def _settle(self, count: int) -> list[Segment]:
+        """Give out that many words as segments."""
+        words, self._words = self._words[:count], self._words[count:]
+        ordered = _in_order(_adopt(words), self._plan.duration, earliest=self._floor)
+        following = self._words[0].start if self._words else self._plan.duration
+        pieces = _tidy(_rebuild(ordered, self._sources), self._plan.duration, self._given, self._floor, following)
+        self._given += len(pieces)
+        self._floor = max(self._floor, *(piece.end for piece in pieces), 0.0)
+        needed = self._words[0].part if self._words else self._added
+        self._sources = {number: source for number, source in self._sources.items() if number >= needed}
+        return pieces
+
+
+def join(plan: ChunkPlan, parts: Iterable[ChunkTranscript]) -> Iterator[Segment]:
+    """The segments of the whole recording, as ``Joiner`` gives them.
+
+    Nothing said is lost at a seam or stands twice. A single part comes back as it is, but for its numbers.
+
+    Args:
+        plan: What was given to whom.
+        parts: What each chunk heard, in order.
 
     Raises:
-        ValueError: There is not exactly one part for every chunk.
+        ValueError: There is not exactly one part for every chunk, in order.
     """
-    by_index = {part.index: part for part in parts}
-    if len(by_index) != len(parts) or set(by_index) != {chunk.index for chunk in plan.chunks}:
-        raise ValueError(f"chunks {sorted(c.index for c in plan.chunks)} were planned, {sorted(by_index)} are there")
-    ordered = [by_index[chunk.index] for chunk in plan.chunks]
-    heard = [_heard(number, part) for number, part in enumerate(ordered)]
-    words: list[Heard] = heard[0] if heard else []
-    for number, (before, after) in enumerate(pairwise(plan.chunks)):
-        overlap = Overlap(start=after.start, end=before.end, seam=plan.seams[number])
-        # A chunk that heard nothing contradicts nobody.
-        both = heard[number] and heard[number + 1]
-        words = merge(words, heard[number + 1], overlap) if both else [*words, *heard[number + 1]]
-    sources = [part.segments for part in ordered]
-    pieces = _rebuild(_in_order(_adopt(words), plan.duration), sources)
-    return _tidy(pieces, plan.duration)
+    joiner, added = Joiner(plan), 0
+    for part in parts:
+        yield from joiner.add(part)
+        added += 1
+    if added != len(plan.chunks):
+        raise ValueError(f"{len(plan.chunks)} chunks were planned, {added} are there")
 
 
 def transcribed_seconds(plan: ChunkPlan, parts: Sequence[ChunkTranscript]) -> float:
@@ -82,9 +146,9 @@ def distinct(warnings: Iterable[Warn]) -> list[Warn]:
     return list({(warn.code, warn.detail): warn for warn in warnings}.values())
 
 
-def text_of(segments: Sequence[Segment], language: str | None) -> str:
-    """The running text, with what the language puts between sentences."""
-    return between_sentences(language).join(segment.text for segment in segments if segment.text)
+def text_of(texts: Iterable[str], language: str | None) -> str:
+    """The running text of segments' texts, with what the language puts between sentences."""
+    return between_sentences(language).join(text for text in texts if text)
 
 
 def _heard(number: int, part: ChunkTranscript) -> list[Heard]:
@@ -123,10 +187,9 @@ def _adopt(words: Sequence[Heard]) -> list[Heard]:
     return adopted
 
 
-def _in_order(words: Sequence[Heard], duration: float) -> list[Heard]:
+def _in_order(words: Sequence[Heard], duration: float, *, earliest: float) -> list[Heard]:
     """With times within the recording that never decrease; where two words share time, they share it evenly."""
     tidy: list[Heard] = []
-    earliest = 0.0
     for heard in words:
         start = min(max(heard.start, earliest), duration)
         end = min(max(heard.end, start), duration)
@@ -145,9 +208,9 @@ def _timed(heard: Heard, start: float, end: float) -> Heard:
     return replace(heard, word=replace(heard.word, start=start, end=end))
 
 
-def _rebuild(words: Sequence[Heard], sources: Sequence[Sequence[Segment]]) -> list[Segment]:
+def _rebuild(words: Sequence[Heard], sources: Mapping[int, Sequence[Segment]]) -> list[Segment]:
     """The segments these words make, the halves of those that were cut at a seam put together."""
-    sizes = [[len(segment.words or _guess_words(segment)) for segment in segments] for segments in sources]
+    sizes = {part: [len(s.words or _guess_words(s)) for s in segments] for part, segments in sources.items()}
     pieces: list[list[Heard]] = []
     for _, run in groupby(words, key=lambda word: (word.part, word.segment)):
         piece = list(run)
@@ -158,7 +221,7 @@ def _rebuild(words: Sequence[Heard], sources: Sequence[Sequence[Segment]]) -> li
     return [_segment(piece, sources, sizes) for piece in pieces]
 
 
-def _belong(one: Sequence[Heard], other: Sequence[Heard], sizes: Sequence[Sequence[int]]) -> bool:
+def _belong(one: Sequence[Heard], other: Sequence[Heard], sizes: Mapping[int, Sequence[int]]) -> bool:
     """Whether these are two halves of one segment, cut at a seam."""
     last, first = one[-1], other[0]
     return (
@@ -172,7 +235,9 @@ def _belong(one: Sequence[Heard], other: Sequence[Heard], sizes: Sequence[Sequen
     )
 
 
-def _segment(words: Sequence[Heard], sources: Sequence[Sequence[Segment]], sizes: Sequence[Sequence[int]]) -> Segment:
+def _segment(
+    words: Sequence[Heard], sources: Mapping[int, Sequence[Segment]], sizes: Mapping[int, Sequence[int]]
+) -> Segment:
     """One segment of words that came out of one or two."""
     first = words[0]
     source = sources[first.part][first.segment]
@@ -195,19 +260,28 @@ def _segment(words: Sequence[Heard], sources: Sequence[Sequence[Segment]], sizes
     )
 
 
-def _tidy(pieces: Sequence[Segment], duration: float) -> list[Segment]:
-    """Numbered, each beginning where the one before it has ended or later, and no later than its first word."""
+def _tidy(pieces: Sequence[Segment], duration: float, first: int, earliest: float, following: float) -> list[Segment]:
+    """Numbered, each beginning where the one before it has ended or later, and no later than its first word.
+
+    Args:
+        pieces: Some segments in order.
+        duration: Of the recording.
+        first: Number of the first of them.
+        earliest: Where the segment before them ends.
+        following: When the next word after them is said.
+    """
     tidy: list[Segment] = []
-    earliest = 0.0
     for number, piece in enumerate(pieces):
         start = max(piece.start, earliest)
         end = max(piece.end, start)
         if piece.words:
             start, end = min(start, piece.words[0].start), max(end, piece.words[-1].end)
-        if number + 1 < len(pieces) and pieces[number + 1].words:
+        if number + 1 == len(pieces):
+            end = max(min(end, following), piece.words[-1].end) if piece.words else end
+        elif pieces[number + 1].words:
             end = min(end, pieces[number + 1].words[0].start)
         start, end = min(start, duration), min(end, duration)
-        tidy.append(piece.model_copy(update={"id": number, "start": start, "end": max(start, end)}))
+        tidy.append(piece.model_copy(update={"id": first + number, "start": start, "end": max(start, end)}))
         earliest = tidy[-1].end
     return tidy
 

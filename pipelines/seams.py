@@ -16,6 +16,8 @@ _SLACK = 0.5
 """Seconds by which the two hearings may place the same word differently at the ends of the overlap."""
 _APART, _APART_GUESSED = 1.0, 6.0
 """Seconds between two hearings of one word: at most the first, or the second if a time is a guess."""
+REACH = max(_SLACK, _APART_GUESSED)
+"""Seconds beyond the overlap within which words may still be moved or left out."""
 _DOUBTED = 0.5
 """The credit at which a word is as likely made up as said."""
 _CLEARLY = 0.05

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from pipelines import transcripts
 from pipelines.documents import Transcript
 from pipelines.formats import FORMATS, Format
 from pipelines.formats.style import StyleOptions
@@ -143,6 +144,11 @@ def result(job_id: str) -> AnyResponse:
     return answer
 
 
+def _read(s: Services, job: Job) -> Transcript:
+    with open_transcript(s, job) as stream:
+        return transcripts.read(stream)
+
+
 def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse:
     s = services()
     job = find_job(s, job_id)
@@ -156,7 +162,7 @@ def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse
     download = _download()
     if job.status != "done":
         raise _no_transcript(job)
-    body = _text(s, job, made, asked).encode()
+    body = _bytes(s, job, made, asked)
     charset = "" if made.media_type == "application/json" else "; charset=utf-8"
     answer = Response(body, content_type=f"{made.media_type}{charset}")
     answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
@@ -165,7 +171,7 @@ def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse
     return answer.make_conditional(request)
 
 
-def _text(s: Services, job: Job, made: Format, asked: StyleOptions) -> str:
+def _bytes(s: Services, job: Job, made: Format, asked: StyleOptions) -> bytes:
     """The export if it is there and looks as asked, else made on the spot."""
     own = StyleOptions(**{k: v for k, v in job.options.items() if k in StyleOptions.model_fields})
     look = own
@@ -177,16 +183,22 @@ def _text(s: Services, job: Job, made: Format, asked: StyleOptions) -> str:
     if (look.style() == own.style() or not made.subtitle) and made.name in job.options.get("formats", ()):
         try:
             with s.store.files.open(job.id, export_name(made.name)) as stream:
-                return stream.read().decode()
+                return stream.read()
         except FileNotFoundError:
             pass
-    return made.render(_read(s, job), look.style())
+    with open_transcript(s, job) as stream:
+        summary = transcripts.read_summary(stream)
+        return "".join(made.render(summary, transcripts.read_segments(stream), look.style())).encode()
 
 
-def _read(s: Services, job: Job) -> Transcript:
+def open_transcript(s: Services, job: Job) -> BinaryIO:
+    """The transcript of a job that is done, for ``pipelines.transcripts`` to read.
+
+    Raises:
+        Problem: 404, its files are gone.
+    """
     try:
-        with s.store.files.open(job.id, TRANSCRIPT) as stream:
-            return Transcript.model_validate_json(stream.read())
+        return s.store.files.open(job.id, TRANSCRIPT)
     except FileNotFoundError as error:
         raise Problem(404, "The transcript is not kept any more; send the recording again.") from error
 

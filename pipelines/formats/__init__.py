@@ -1,16 +1,16 @@
 """One file per format, found by its name: what a transcript can be handed out as.
 
-A format is a module here with ``MEDIA_TYPE``, ``SUBTITLE`` and ``render(transcript, style)``; the module's name is the
-format's name and its file extension. The modules without a media type are what the formats share.
+A format is a module here with ``MEDIA_TYPE``, ``SUBTITLE`` and ``render(summary, segments, style)``; the module's name
+is the format's name and its file extension. The modules without a media type are what the formats share.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipelines.documents import Transcript
+from pipelines.documents import Segment, Summary, Transcript
 from pipelines.errors import OptionsError
 from pipelines.formats.style import Style
 
@@ -24,8 +24,8 @@ class Format:
     """Without a charset; all are UTF-8."""
     extension: str
     """Without the dot."""
-    render: Callable[[Transcript, Style], str]
-    """Pure: the same transcript and style give the same text."""
+    render: Callable[[Summary, Iterable[Segment], Style], Iterator[str]]
+    """The text in pieces, made as the segments come. Pure: the same transcript and style give the same text."""
     subtitle: bool
     """Whether it has cues, and so the style matters."""
 
@@ -51,4 +51,4 @@ def render(transcript: Transcript, name: str, style: Style) -> str:
     """
     if name not in FORMATS:
         raise OptionsError(f"There is no format {name!r}; choose one of {', '.join(FORMATS)}.")
-    return FORMATS[name].render(transcript, style)
+    return "".join(FORMATS[name].render(transcript, transcript.segments, style))

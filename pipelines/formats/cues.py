@@ -5,11 +5,11 @@ another speaker): of all ways to cut them, the one with the fewest points. ``phr
 line breaks, and the figures here everything else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipelines.documents import Transcript
+from pipelines.documents import Segment, Summary
 from pipelines.formats.layout import Layout
 from pipelines.formats.phrases import cost
 from pipelines.formats.style import Style
@@ -50,57 +50,57 @@ class Cue:
     """The speaker's name, not id."""
 
 
-def cues(transcript: Transcript, style: Style, *, label: bool = False) -> list[Cue]:
+def cues(summary: Summary, segments: Iterable[Segment], style: Style, *, label: bool = False) -> list[Cue]:
     """Divide a transcript into cues.
 
     Args:
-        transcript: With or without word times; without, they are estimated within each segment.
+        summary: Of the transcript: its length and its speakers' names.
+        segments: With or without word times; without, they are estimated within each segment.
         style: Widths, reading speed, durations.
         label: Put ``Name:`` before the first word of a speaker, as text that takes part in the layout.
     """
-    names = {speaker.id: clean(speaker.name).strip() for speaker in transcript.speakers}
-    units = read(transcript)
+    names = {speaker.id: clean(speaker.name).strip() for speaker in summary.speakers}
+    units = read(summary, segments)
     units = fit(_labelled(units, names) if label else units, style.max_line_width)
     spans: list[tuple[float, float, int]] = []
     texts: list[tuple[tuple[str, ...], str | None]] = []
-    for first, last in _blocks(units):
-        block = units[first:last]
-        following = units[last].start if last < len(units) else transcript.duration
+    for block, following in _blocks(units, summary.duration):
         prices = _prices(block)
         layout = Layout(block, prices, style)
         for a, b in _divide(block, layout, prices, style, following):
             spans.append((block[a].start, max(unit.end for unit in block[a : b + 1]), layout.width(a, b)))
             texts.append((layout.lines(a, b), _name(block[a].speaker, names)))
-    times = schedule(spans, style, transcript.duration)
+    times = schedule(spans, style, summary.duration)
     return [Cue(start, end, *text) for (start, end), text in zip(times, texts, strict=True)]
 
 
-def _labelled(units: list[Unit], names: dict[str, str]) -> list[Unit]:
+def _labelled(units: Iterable[Unit], names: dict[str, str]) -> Iterator[Unit]:
     """The stream with the speaker's name as words of no length wherever another one begins."""
-    labelled: list[Unit] = []
     before: str | None = None
     for unit in units:
         name = _name(unit.speaker, names)
         if name and unit.speaker != before:
             for word in f"{name}:".split(" "):
-                labelled.append(Unit(word, unit.start, unit.start, unit.speaker, True, None, False, label=True))
+                yield Unit(word, unit.start, unit.start, unit.speaker, True, None, False, label=True)
             unit = replace(unit, space=True)
         before = unit.speaker
-        labelled.append(unit)
-    return labelled
+        yield unit
 
 
 def _name(speaker: str | None, names: dict[str, str]) -> str | None:
     return None if speaker is None else names.get(speaker) or clean(speaker).strip() or None
 
 
-def _blocks(units: list[Unit]) -> Iterator[tuple[int, int]]:
-    """Ranges that no cue reaches across: one speaker, no long silence."""
-    first = 0
-    for n in range(1, len(units) + 1):
-        if n == len(units) or units[n].speaker != units[n - 1].speaker or units[n].start - units[n - 1].end > SILENCE:
-            yield first, n
-            first = n
+def _blocks(units: Iterable[Unit], end: float) -> Iterator[tuple[list[Unit], float]]:
+    """Words that no cue reaches across, one speaker, no long silence; and when the next begin, or all ``end``."""
+    block: list[Unit] = []
+    for unit in units:
+        if block and (unit.speaker != block[-1].speaker or unit.start - block[-1].end > SILENCE):
+            yield block, unit.start
+            block = []
+        block.append(unit)
+    if block:
+        yield block, end
 
 
 def _prices(block: list[Unit]) -> list[float]:

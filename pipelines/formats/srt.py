@@ -1,8 +1,9 @@
 """SubRip: the format every player reads. It has no escapes and no speakers, so names stand in the text."""
 
 import re
+from collections.abc import Iterable, Iterator
 
-from pipelines.documents import Transcript
+from pipelines.documents import Segment, Summary
 from pipelines.formats.cues import cues
 from pipelines.formats.style import Style
 
@@ -14,12 +15,11 @@ _WORD_JOINER = "\u2060"
 """Invisible and without width."""
 
 
-def render(transcript: Transcript, style: Style) -> str:
+def render(summary: Summary, segments: Iterable[Segment], style: Style) -> Iterator[str]:
     """Numbered cues; the empty text where nobody speaks."""
-    return "\n".join(
-        f"{number}\n{timestamp(cue.start_ms)} --> {timestamp(cue.end_ms)}\n{_safe(cue.lines)}\n"
-        for number, cue in enumerate(cues(transcript, style, label=True), 1)
-    )
+    for number, cue in enumerate(cues(summary, segments, style, label=True), 1):
+        apart = "\n" if number > 1 else ""
+        yield f"{apart}{number}\n{timestamp(cue.start_ms)} --> {timestamp(cue.end_ms)}\n{_safe(cue.lines)}\n"
 
 
 def timestamp(ms: int, *, mark: str = ",") -> str:

@@ -1,6 +1,8 @@
 """Tab-separated segments with times in milliseconds, for spreadsheets and scripts."""
 
-from pipelines.documents import Transcript
+from collections.abc import Iterable, Iterator
+
+from pipelines.documents import Segment, Summary
 from pipelines.formats.style import Style
 from pipelines.formats.text import clean
 
@@ -8,10 +10,8 @@ MEDIA_TYPE = "text/tab-separated-values"
 SUBTITLE = False
 
 
-def render(transcript: Transcript, style: Style) -> str:
+def render(summary: Summary, segments: Iterable[Segment], style: Style) -> Iterator[str]:
     """A header ``start end text``, then one line a segment; the style has no say in it."""
-    rows = [
-        f"{round(segment.start * 1000)}\t{round(segment.end * 1000)}\t{clean(segment.text).strip()}\n"
-        for segment in transcript.segments
-    ]
-    return "".join(["start\tend\ttext\n", *rows])
+    yield "start\tend\ttext\n"
+    for segment in segments:
+        yield f"{round(segment.start * 1000)}\t{round(segment.end * 1000)}\t{clean(segment.text).strip()}\n"

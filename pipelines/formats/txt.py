@@ -1,8 +1,8 @@
 """Text to read: a paragraph for each speaker and each train of thought."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from pipelines.documents import Transcript
+from pipelines.documents import Segment, Summary
 from pipelines.formats.phrases import ends_sentence
 from pipelines.formats.style import Style
 from pipelines.formats.text import clean
@@ -19,20 +19,20 @@ _COLUMNS = 800
 """From this length on a paragraph ends with the next sentence."""
 
 
-def render(transcript: Transcript, style: Style) -> str:
+def render(summary: Summary, segments: Iterable[Segment], style: Style) -> Iterator[str]:
     """Paragraphs with an empty line between them, not wrapped; ``Name:`` where the speaker changes."""
-    names = {speaker.id: clean(speaker.name).strip() for speaker in transcript.speakers}
-    paragraphs, before = [], None
-    for units in _paragraphs(read(transcript)):
+    names = {speaker.id: clean(speaker.name).strip() for speaker in summary.speakers}
+    before: str | None = None
+    for number, units in enumerate(_paragraphs(read(summary, segments))):
         speaker = units[0].speaker
         name = names.get(speaker) or clean(speaker).strip() if speaker else ""
         text = units[0].text + "".join(" " * unit.space + unit.text for unit in units[1:])
-        paragraphs.append(f"{name}: {text}\n" if name and speaker != before else f"{text}\n")
+        apart = "\n" if number else ""
+        yield f"{apart}{name}: {text}\n" if name and speaker != before else f"{apart}{text}\n"
         before = speaker
-    return "\n".join(paragraphs)
 
 
-def _paragraphs(units: list[Unit]) -> Iterator[list[Unit]]:
+def _paragraphs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
     paragraph: list[Unit] = []
     columns = 0
     for unit in units:

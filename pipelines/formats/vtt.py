@@ -1,6 +1,8 @@
 """WebVTT: what browsers show. Speakers are voice spans, which a style sheet can colour."""
 
-from pipelines.documents import Transcript
+from collections.abc import Iterable, Iterator
+
+from pipelines.documents import Segment, Summary
 from pipelines.formats.cues import Cue, cues
 from pipelines.formats.srt import timestamp
 from pipelines.formats.style import Style
@@ -9,12 +11,11 @@ MEDIA_TYPE = "text/vtt"
 SUBTITLE = True
 
 
-def render(transcript: Transcript, style: Style) -> str:
+def render(summary: Summary, segments: Iterable[Segment], style: Style) -> Iterator[str]:
     """A header and cues; just the header where nobody speaks."""
-    return "WEBVTT\n" + "".join(
-        f"\n{timestamp(cue.start_ms, mark='.')} --> {timestamp(cue.end_ms, mark='.')}\n{_text(cue)}\n"
-        for cue in cues(transcript, style)
-    )
+    yield "WEBVTT\n"
+    for cue in cues(summary, segments, style):
+        yield f"\n{timestamp(cue.start_ms, mark='.')} --> {timestamp(cue.end_ms, mark='.')}\n{_text(cue)}\n"
 
 
 def _text(cue: Cue) -> str:

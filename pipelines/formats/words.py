@@ -1,9 +1,9 @@
 """A transcript as one stream of words between which a line may break, with times that can be relied on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pipelines.documents import Segment, Transcript, Word
+from pipelines.documents import Segment, Summary, Word
 from pipelines.formats.text import clean, columns, cut, may_break, pieces, spaced, visible
 
 SILENCE = 2.0
@@ -41,40 +41,46 @@ class Unit:
         return columns(self.text)
 
 
-def read(transcript: Transcript) -> list[Unit]:
+def read(summary: Summary, segments: Iterable[Segment]) -> Iterator[Unit]:
     """All the text of a transcript, in order, each character once; times never decrease and stay within it."""
-    units: list[Unit] = []
-    spoken = "en" if transcript.task == "translate" else transcript.language
-    for segment in transcript.segments:
-        opens = len(units)
-        for unit in _tokens(segment, spoken):
-            if len(units) == opens:
-                unit.opens = True
-                unit.space = bool(units) and spaced(units[-1].text, unit.text)
-                units.append(unit)
-            elif _glued(units[-1], unit):
-                units[-1] = replace(units[-1], text=units[-1].text + unit.text, end=unit.end)
-            else:
-                units.append(unit)
-    for unit in units:
+    last = 0.0
+    for unit in _joined(summary, segments):
         unit.text = unit.text.strip()
-    _settle(units, transcript.duration)
-    return units
+        unit.start = last = min(max(unit.start, last), summary.duration)
+        unit.end = min(max(unit.end, unit.start), summary.duration)
+        yield unit
 
 
-def fit(units: list[Unit], width: int) -> list[Unit]:
+def fit(units: Iterable[Unit], width: int) -> Iterator[Unit]:
     """The same stream with each word that is wider than a line cut into parts that are not."""
-    fitted: list[Unit] = []
     for unit in units:
         if len(unit.text) <= width // 2 or unit.width <= width:
-            fitted.append(unit)
+            yield unit
             continue
         parts = cut(unit.text, width)
         for n, (part, start, end) in enumerate(_share(parts, unit.start, unit.end)):
-            fitted.append(
-                replace(unit, text=part, start=start, end=end, space=unit.space and not n, opens=unit.opens and not n)
-            )
-    return fitted
+            yield replace(unit, text=part, start=start, end=end, space=unit.space and not n, opens=unit.opens and not n)
+
+
+def _joined(summary: Summary, segments: Iterable[Segment]) -> Iterator[Unit]:
+    """The words of all segments, those put together that nothing parts."""
+    spoken = "en" if summary.task == "translate" else summary.language
+    held: Unit | None = None
+    for segment in segments:
+        opens = True
+        for unit in _tokens(segment, spoken):
+            if not opens and held is not None and _glued(held, unit):
+                held = replace(held, text=held.text + unit.text, end=unit.end)
+                continue
+            if opens:
+                unit.opens = True
+                unit.space = held is not None and spaced(held.text, unit.text)
+                opens = False
+            if held is not None:
+                yield held
+            held = unit
+    if held is not None:
+        yield held
 
 
 def _tokens(segment: Segment, language: str | None) -> Iterator[Unit]:
@@ -140,11 +146,3 @@ def _glued(left: Unit, right: Unit) -> bool:
         or right.start - left.end > SILENCE
         or may_break(left.text, right.text)
     )
-
-
-def _settle(units: list[Unit], duration: float) -> None:
-    """Put times in order and inside the recording."""
-    last = 0.0
-    for unit in units:
-        unit.start = last = min(max(unit.start, last), duration)
-        unit.end = min(max(unit.end, unit.start), duration)

@@ -1,11 +1,12 @@
 """Write the transcript in the formats that were asked for, ahead of anybody fetching them."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 from pydantic import BeforeValidator, Field
 
 from pipelines import stage as stages
-from pipelines.documents import Transcript
+from pipelines import transcripts
 from pipelines.formats import FORMATS
 from pipelines.formats.style import StyleOptions
 from pipelines.stage import Files, Progress, stage
@@ -58,10 +59,14 @@ class Options(stages.Options, StyleOptions):
 )
 def export(files: Files, options: Options, progress: Progress) -> None:
     """Write subtitles and texts."""
-    transcript = files.read(TRANSCRIPT, Transcript)
     style = options.style()
     for done, name in enumerate(options.formats):
         progress(done, len(options.formats))
-        text = FORMATS[name].render(transcript, style)
-        files.target(export_name(name)).write_text(text, encoding="utf-8", newline="\n")
+        with files.open(TRANSCRIPT) as source, _writing(files.target(export_name(name))) as target:
+            summary = transcripts.read_summary(source)
+            target.writelines(FORMATS[name].render(summary, transcripts.read_segments(source), style))
     progress(len(options.formats), len(options.formats))
+
+
+def _writing(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", newline="\n")

@@ -1,6 +1,10 @@
 """Join what the chunks heard to one transcript; the only author of ``transcript.json``."""
 
-from pipelines.documents import ChunkPlan, ChunkTranscript, Language, Media, Transcript, Warn
+import shutil
+from collections.abc import Iterator
+
+from pipelines import transcripts
+from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Media, Segment, Summary, Warn
 from pipelines.joining import distinct, join, language_of, text_of, transcribed_seconds
 from pipelines.options import LanguageCode, ModelName, Task
 from pipelines.stage import Files, Options, Progress, stage
@@ -20,36 +24,58 @@ class MergeOptions(Options):
 @stage(
     queue="cpu",
     reads=["media.json", "chunks.json", "segments/*.json", "language.json?"],
-    writes=["transcript.json"],
+    writes=["transcript.json", "facts.json"],
+    describes="facts.json",
     weight=1,
 )
 def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
     """Join the chunks."""
     plan = files.read("chunks.json", ChunkPlan)
-    parts = []
-    for number, name in enumerate(files.all("segments/*.json")):
-        parts.append(files.read(name, ChunkTranscript))
-        progress(number + 1, len(plan.chunks))
+    heard: list[ChunkTranscript] = []
+    texts: list[str] = []
+
+    def parts() -> Iterator[ChunkTranscript]:
+        for number, name in enumerate(files.all("segments/*.json")):
+            part = files.read(name, ChunkTranscript)
+            # What a chunk says about itself is needed to the end, its words are not.
+            heard.append(part.model_copy(update={"segments": []}))
+            yield part
+            progress(number + 1, len(plan.chunks))
+
+    def segments() -> Iterator[Segment]:
+        for segment in join(plan, parts()):
+            texts.append(segment.text)
+            yield segment
+
+    # The head of the file holds the whole text, which is known last: so the segments wait in a file of their own.
+    aside = files.scratch / "segments"
+    with aside.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(transcripts.segment_lines(segments()))
     voted = files.read("language.json", Language) if files.has("language.json") else None
-    files.write("transcript.json", _transcript(files.read("media.json", Media), plan, parts, voted, options))
+    summary = _summary(files.read("media.json", Media), plan, heard, voted, options)
+    summary = summary.model_copy(update={"text": text_of(texts, _text_language(summary))})
+    with aside.open("rb") as stream_in, files.target("transcript.json").open("wb") as stream_out:
+        stream_out.write(transcripts.head(summary).encode())
+        shutil.copyfileobj(stream_in, stream_out)
+        stream_out.write(transcripts.END.encode())
+    files.write("facts.json", Facts(language=summary.language, warnings=summary.warnings))
 
 
-def _transcript(
+def _summary(
     media: Media, plan: ChunkPlan, parts: list[ChunkTranscript], voted: Language | None, options: MergeOptions
-) -> Transcript:
+) -> Summary:
     language, probability = language_of(parts)
     if language is None and options.language:
         language, probability = options.language, 1.0
     elif voted is not None and voted.language == (language or voted.language):
         language, probability = voted.language, voted.probability
-    segments = join(plan, parts)
     done = transcribed_seconds(plan, parts)
     warnings = [*media.warnings, *(warn for part in parts for warn in part.warnings)]
     if plan.speech_seconds - done > _NOTICEABLE:
         missing = plan.speech_seconds - done
         warnings.append(Warn(code="speech_left_out", detail=f"{missing:.0f} seconds of speech were not transcribed."))
-    return Transcript(
-        text=text_of(segments, "en" if options.task == "translate" else language),
+    return Summary(
+        text="",
         language=language,
         language_probability=probability,
         duration=plan.duration,
@@ -57,6 +83,10 @@ def _transcript(
         transcribed_seconds=done,
         model=parts[0].model if parts else options.model or "",
         task=options.task,
-        segments=segments,
         warnings=distinct(warnings),
     )
+
+
+def _text_language(summary: Summary) -> str | None:
+    """The language the text is in."""
+    return "en" if summary.task == "translate" else summary.language

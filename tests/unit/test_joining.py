@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines import joining
 from pipelines.documents import Chunk, ChunkPlan, ChunkTranscript, Segment, Span, Warn, Word
-from pipelines.joining import distinct, join, language_of, text_of, transcribed_seconds
+from pipelines.joining import Joiner, distinct, language_of, text_of, transcribed_seconds
+from pipelines.seams import REACH
 
 Said = tuple[float, float, str]
 
@@ -27,6 +29,10 @@ def segment(*said: Said, times: bool = True, number: int = 7) -> Segment:
     return Segment(
         id=number, start=said[0][0], end=said[-1][1], text=text, avg_logprob=-0.2, no_speech_prob=0.01, words=words
     )
+
+
+def join(plan: ChunkPlan, parts: list[ChunkTranscript]) -> list[Segment]:
+    return list(joining.join(plan, parts))
 
 
 def part(index: int, *segments: Segment, seconds: float = 10.0) -> ChunkTranscript:
@@ -259,7 +265,7 @@ def test_without_word_times_a_segment_both_hold_is_taken_whole() -> None:
 def test_japanese_has_no_spaces_at_a_seam() -> None:
     left = part(0, Segment(id=0, start=4, end=11, text="昨日は雨が降っていました", avg_logprob=0, no_speech_prob=0))
     right = part(1, Segment(id=0, start=7.5, end=15, text="降っていましたので家に", avg_logprob=0, no_speech_prob=0))
-    assert text_of(join(TWO, [left, right]), "ja") == "昨日は雨が降っていましたので家に"
+    assert text_of([one.text for one in join(TWO, [left, right])], "ja") == "昨日は雨が降っていましたので家に"
 
 
 def test_a_silent_chunk_takes_nothing_from_its_neighbour() -> None:
@@ -293,9 +299,11 @@ def test_no_chunks_no_segments() -> None:
     assert join(ChunkPlan(duration=5, speech_seconds=0, chunks=[], seams=[]), []) == []
 
 
-@pytest.mark.parametrize("parts", [[], [part(0)], [part(0), part(0)], [part(0), part(1), part(2)]])
-def test_a_part_missing_or_too_many_is_refused(parts: list[ChunkTranscript]) -> None:
-    with pytest.raises(ValueError, match="planned"):
+@pytest.mark.parametrize(
+    "parts", [[], [part(0)], [part(0), part(0)], [part(1), part(0)], [part(0), part(1), part(2)]], ids=len
+)
+def test_a_part_missing_out_of_order_or_too_many_is_refused(parts: list[ChunkTranscript]) -> None:
+    with pytest.raises(ValueError, match=r"planned|to come"):
         join(TWO, parts)
 
 
@@ -443,3 +451,19 @@ def test_whatever_was_heard_time_never_runs_back(seed: int) -> None:
     cuts = make_plan(rng, 90)
     parts = [hear(rng, make_truth(rng, 90), chunk, 90) for chunk in cuts.chunks]
     assert in_order(join(cuts, parts), 90)
+
+
+def test_what_is_certain_is_given_out_at_once_and_nothing_else_is_held() -> None:
+    seams = [60.0 * n for n in range(1, 20)]
+    ranges = [(max(0.0, at - 65.0), min(1200.0, at + 5.0)) for at in [*seams, 1200.0]]
+    joiner, given, cuts = Joiner(plan(*ranges)), list[Segment](), plan(*ranges)
+    for chunk in cuts.chunks:
+        said = [(at + 0.1, at + 0.9, f"w{at}") for at in range(round(chunk.start), round(chunk.end))]
+        given += joiner.add(part(chunk.index, *(segment(*said[n : n + 6]) for n in range(0, len(said), 6))))
+        if chunk.index < len(seams):
+            certain = given[-1].end if given else 0.0
+            assert chunk.end - 10 - REACH - 12 < certain < chunk.end - 10, "all up to the overlap, but no more"
+            assert sum(len(source) for source in joiner._sources.values()) <= 2 * 12
+    assert words(given) == [f"w{at}" for at in range(1200)]
+    assert [one.id for one in given] == list(range(len(given)))
+    assert in_order(given, 1200)

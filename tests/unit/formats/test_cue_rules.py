@@ -5,10 +5,9 @@ from itertools import groupby, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transcripts import segment, transcript
+from transcripts import cues, segment, transcript
 
 from pipelines.documents import Segment, Transcript, Word
-from pipelines.formats.cues import cues
 from pipelines.formats.style import Style
 from pipelines.formats.text import clean, columns, visible
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from transcripts import say, segment, transcript
+from transcripts import cues, say, segment, transcript
 
 from pipelines.documents import Segment, Word
-from pipelines.formats.cues import Cue, cues
+from pipelines.formats.cues import Cue
 from pipelines.formats.style import PRESETS, Style
 from pipelines.formats.text import columns
 from pipelines.formats.timing import schedule

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from transcripts import say
 
+from pipelines import transcripts
 from pipelines.documents import Document
 from pipelines.formats import FORMATS, render
 from pipelines.formats.style import PRESETS, ContradictingOptions
@@ -50,7 +51,8 @@ class Folder:
 @pytest.fixture
 def files(tmp_path: Path) -> Folder:
     folder = Folder(tmp_path)
-    folder.write("transcript.json", say("When I was young, my father took me to the Größe 語. (3) Yes."))
+    said = say("When I was young, my father took me to the Größe 語. (3) Yes.")
+    folder.target("transcript.json").write_text("".join(transcripts.lines(said, said.segments)), encoding="utf-8")
     return folder
 
 

@@ -9,12 +9,11 @@ import srt
 import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transcripts import say, segment, transcript
+from transcripts import cues, say, segment, transcript
 
 from pipelines.documents import Segment, Transcript, Word
 from pipelines.errors import OptionsError
 from pipelines.formats import FORMATS, render
-from pipelines.formats.cues import cues
 from pipelines.formats.srt import timestamp
 from pipelines.formats.style import Style
 

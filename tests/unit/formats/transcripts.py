@@ -3,6 +3,14 @@
 import re
 
 from pipelines.documents import Segment, Speaker, Transcript, Word
+from pipelines.formats import cues as module
+from pipelines.formats.cues import Cue
+from pipelines.formats.style import Style
+
+
+def cues(of: Transcript, style: Style, *, label: bool = False) -> list[Cue]:
+    """The cues of a whole transcript."""
+    return module.cues(of, of.segments, style, label=label)
 
 
 def segment(

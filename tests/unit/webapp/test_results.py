@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from pipelines.formats import FORMATS
+from pipelines.formats import FORMATS, render
 from pipelines.formats.style import PRESETS, Style
 from store import jobs
 from tests.unit.webapp.conftest import AUTH, SOUND, some_transcript, work_off
@@ -49,7 +49,7 @@ def test_the_transcript_is_json_with_every_word(get: Get) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_by_both_addresses(get: Get, name: str) -> None:
-    expected = FORMATS[name].render(some_transcript(), Style())
+    expected = render(some_transcript(), name, Style())
     by_query, by_name = get(f"transcript?format={name.upper()}"), get(f"transcript.{name}")
     assert by_query.text == by_name.text == expected
     assert by_name.mimetype == FORMATS[name].media_type
@@ -83,7 +83,7 @@ def test_the_jobs_look_is_the_default_and_can_be_changed(client: FlaskClient, se
         "?subtitle_preset=vertical&max_lines=3": PRESETS["vertical"].model_copy(update={"max_lines": 3}),
     }
     assert {query: vtt(query) for query in expected} == {
-        query: FORMATS["vtt"].render(transcript, look) for query, look in expected.items()
+        query: render(transcript, "vtt", look) for query, look in expected.items()
     }
     assert len({vtt(query) for query in expected}) >= 3
 
