@@ -234,6 +234,8 @@ class ResumableUpload(Record):
     """Bytes of the whole; None while the client has not said."""
     offset: Mapped[int] = mapped_column(BigInteger)
     """Bytes that are there."""
+    parts: Mapped[list[Any]]
+    """Names of the files that make it up, in order; none where it grows in a single one."""
     details: Mapped[str]
     """``Upload-Metadata`` as it came."""
     sha256: Mapped[str | None] = mapped_column(String(64))

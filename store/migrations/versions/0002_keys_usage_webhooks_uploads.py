@@ -36,6 +36,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('length', sa.BigInteger(), nullable=True),
     sa.Column('offset', sa.BigInteger(), nullable=False),
+    sa.Column('parts', sa.JSON(), nullable=False),
     sa.Column('details', sa.String(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=True),
     sa.Column('lock', sa.String(length=32), nullable=True),
