@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationEr
 from pydantic_core import ErrorDetails
 
 from config.settings import Settings
+from pipelines import addresses
 from pipelines.errors import OptionsError
 from pipelines.formats.style import StyleOptions
 from pipelines.stage import Options, Stage, options_model, plan
@@ -20,10 +21,10 @@ from webapp.errors import Problem, bad_option
 from webapp.models import allowed_model
 
 MAX_METADATA_BYTES = 16 * 1024
-_OWN = ("priority", "metadata")
+_OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
 _SPELLINGS = {"diarize": "diarise"}
-_LATER = ("url", "webhook_url", "diarise", "num_speakers", "min_speakers", "max_speakers")
+_LATER = ("url", "diarise", "num_speakers", "min_speakers", "max_speakers")
 """Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _WRONG = {
@@ -54,6 +55,12 @@ class JobFields(Options):
         default_factory=dict,
         description="A JSON object that is handed back untouched; at most 16 kB and 100 levels deep.",
     )
+    webhook_url: str | None = Field(
+        None,
+        max_length=addresses.MAX_LENGTH,
+        description="Address (http or https) that is told of the job's end by a signed POST; it must be public.",
+        json_schema_extra={"format": "uri"},
+    )
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class JobRequest:
     stages: list[str]
     each: list[str]
     """Those of the stages that run once a chunk."""
+    webhook_url: str | None = None
+    """As it will be asked."""
 
 
 class OptionReader:
@@ -118,8 +127,22 @@ class OptionReader:
         stages = self._plan(options)
         own = checked.model_dump(include=set(_OWN))
         return JobRequest(
-            options, own["priority"], own["metadata"], [s.name for s in stages], [s.name for s in stages if s.each]
+            options=options,
+            priority=own["priority"],
+            metadata=own["metadata"],
+            stages=[s.name for s in stages],
+            each=[s.name for s in stages if s.each],
+            webhook_url=self._webhook(own["webhook_url"]),
         )
+
+    def _webhook(self, url: str | None) -> str | None:
+        """The address in the only spelling that nobody can read differently."""
+        if url is None:
+            return None
+        try:
+            return addresses.check(url, allow_private=self._settings.allow_private_urls).url
+        except addresses.AddressRefused as error:
+            raise bad_option(f"webhook_url: {error.detail}") from error
 
     def _plan(self, options: Mapping[str, Any]) -> list[Stage]:
         try:

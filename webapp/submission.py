@@ -86,6 +86,7 @@ def create(
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     database = s.store.database
+    _check_secret(entries)
     made = []
     try:
         for entry in entries:
@@ -144,9 +145,19 @@ def _once(s: Services, entries: Sequence[Entry], batch: str | None, key: str) ->
 def fingerprint_of(entries: Sequence[Entry]) -> str:
     """The same for requests that ask for the same, however they spell it."""
     asked = [
-        [e.wanted.options, e.wanted.priority, e.wanted.metadata, e.recording.name, e.recording.sha256] for e in entries
+        [
+            *(e.wanted.options, e.wanted.priority, e.wanted.metadata, e.wanted.webhook_url),
+            *(e.recording.name, e.recording.sha256),
+        ]
+        for e in entries
     ]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _check_secret(entries: Sequence[Entry]) -> None:
+    """Nobody could tell a webhook that is not signed from a forged one."""
+    if caller().webhook_secret is None and any(entry.wanted.webhook_url for entry in entries):
+        raise bad_option("webhook_url cannot be used, because nothing signs webhooks here: set WEBHOOK_SECRET.")
 
 
 def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.NewJob:
@@ -163,6 +174,7 @@ def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.N
         batch=batch,
         details=wanted.metadata,
         request_id=request_id(),
+        webhook_url=wanted.webhook_url,
         fingerprint=fingerprint,
     )
 
