@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, true, update
+from sqlalchemy import and_, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
+from store.usage import book
 
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}
 """The client's word and the broker's number (0 is served first)."""
@@ -95,6 +96,17 @@ def status(database: Database, job_id: str) -> str | None:
         return session.scalar(select(Job.status).where(Job.id == job_id))
 
 
+def in_flight(database: Database, *, owner: str, fingerprint: str, since: datetime) -> str | None:
+    """Id of the owner's job of that fingerprint that is not over, or was done after ``since``; None: there is none."""
+    same = and_(Job.owner == owner, Job.fingerprint == fingerprint)
+    # Literally as in the index jobs_in_flight, or SQLite would not use it.
+    active = text("status IN ('queued', 'running')")
+    ended = and_(Job.status == "done", Job.finished_at >= since)
+    with database.read() as session:
+        found = session.scalar(select(Job.id).where(same, active))
+        return found or session.scalar(select(Job.id).where(same, ended).order_by(Job.finished_at.desc()).limit(1))
+
+
 def page(
     database: Database,
     *,
@@ -169,7 +181,10 @@ def finish(database: Database, job_id: str) -> bool:
     """Running → done, if every step is; whether this call did it."""
     undone = select(Step.stage).where(Step.job_id == job_id, Step.status != "done").exists()
     with database.write() as session:
-        return _move(session, job_id, ("running",), ~undone, status="done", finished_at=now())
+        won = _move(session, job_id, ("running",), ~undone, status="done", finished_at=now())
+        if won:
+            book(session, job_id)
+        return won
 
 
 def fail(
