@@ -1,17 +1,23 @@
 """What the routes work with, made once a process and found through the application."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import cast
 
+import structlog
 from flask import current_app
 
 from config.settings import Settings
-from store import Store
+from store import Store, jobs
 from store.listening import Listening
+from store.waiters import Waiters
 from tasks.flow import Flow
+from webapp.departures import Departure, Departures
 from webapp.options import OptionReader
 from webapp.probes import Probes
+
+log = structlog.get_logger(__name__)
 
 _KEY = "longhand"
 
@@ -28,12 +34,17 @@ class Services:
     """One place for each request that may wait at the same time; the other threads stay free for short requests."""
     listening: Listening
     """Wakes whoever waits for something to happen to a job."""
+    waiters: Waiters
+    """Counts those whose job ends when they leave."""
+    departures: Departures
+    """Ends the jobs of those who left."""
     probes: Probes
     """The health checks: database, storage, workers."""
 
 
 def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     """The services over an open store and flow."""
+    waiters = Waiters(settings.redis_url)
     return Services(
         settings=settings,
         store=store,
@@ -41,8 +52,19 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         options=OptionReader(flow.stages, settings),
         waiting=BoundedSemaphore(max(1, settings.web_threads * 3 // 4)),
         listening=Listening(settings.redis_url),
+        waiters=waiters,
+        departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(store, waiters)),
         probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
     )
+
+
+def _ender(store: Store, waiters: Waiters) -> Callable[[Departure], None]:
+    def end(left: Departure) -> None:
+        if waiters.close(left.job_id) and jobs.cancel(store.database, left.job_id):
+            store.events.changed(left.job_id)
+            log.info("a job was cancelled because nobody waits for it any more", job=left.job_id)
+
+    return end
 
 
 def install(services: Services, extensions: dict[str, object]) -> None:
