@@ -72,6 +72,7 @@ def create(database: Database, new: NewJob, *, each: Sequence[str] = ()) -> Job:
         stages=list(new.stages),
         status="queued",
         warnings=[],
+        speaker_names={},
         created_at=at,
         submitted_at=at,
     )
@@ -219,6 +220,34 @@ def cancel(database: Database, job_id: str) -> bool:
         if won:
             _close_steps(session, job_id, failed=None)
         return won
+
+
+def retry(database: Database, job_id: str) -> bool:
+    """Failed or cancelled → queued, what is done stays done; whether this call did it. The caller submits it."""
+    undone = and_(Step.job_id == job_id, Step.status != "done")
+    fresh = {"status": "pending", "attempts": 0, "claim": None, "task_id": None, "started_at": None}
+    with database.write() as session:
+        # Without a fingerprint: another job that was asked for the same may be under way by now.
+        values = {"status": "queued", "error": None, "started_at": None, "finished_at": None, "fingerprint": None}
+        won = _move(session, job_id, ("failed", "cancelled"), submitted_at=now(), **values)
+        if won:
+            session.execute(update(Step).where(undone).values(alive_at=None, finished_at=None, **fresh))
+        return won
+
+
+def rename_speakers(database: Database, job_id: str, names: Mapping[str, str | None]) -> dict[str, Any] | None:
+    """Change how some speakers of a finished job are called; None gives one the usual name back.
+
+    Returns:
+        All names that were given; None if there is no such job that is done.
+    """
+    with database.write() as session:
+        job = session.get(Job, job_id, with_for_update=True)
+        if job is None or job.status != "done":
+            return None
+        kept = {**job.speaker_names, **names}
+        job.speaker_names = {speaker: name for speaker, name in kept.items() if name is not None}
+        return job.speaker_names
 
 
 def submitted(database: Database, job_id: str) -> None:

@@ -61,6 +61,8 @@ class Job(Record):
     language: Mapped[str | None] = mapped_column(String(16))
     warnings: Mapped[list[Any]]
     error: Mapped[dict[str, Any] | None]
+    speaker_names: Mapped[dict[str, Any]]
+    """Names that people gave to speakers, by the speaker's id; the files know only ids."""
     request_id: Mapped[str | None] = mapped_column(String(128))
     webhook_url: Mapped[str | None] = mapped_column(String(2048))
     """Who is told of its end."""

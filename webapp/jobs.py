@@ -1,5 +1,6 @@
 """Jobs: made, listed, waited for, cancelled, deleted."""
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -10,12 +11,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.models import OVER, Job
+from tasks.flow import QueueUnavailable
 from webapp import schemas, submission
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_job, is_id
 from webapp.openapi import Answer, Operation, Parameter, documented
 from webapp.services import Services, services
+from webapp.uploads import SOURCE
 
 routes = Blueprint("jobs", __name__)
 
@@ -168,6 +171,32 @@ def cancel(job_id: str) -> AnyResponse:
     return jsonify(schemas.job_view(s, job))
 
 
+@routes.post("/v1/jobs/<job_id>/retry")
+@documented(
+    Operation(
+        summary="Try a job again that failed or was cancelled",
+        description="It goes on from the last stage, and the last chunk, that was finished.",
+        answers={200: Answer("The job, queued again.", schemas.JobView)},
+        problems=(404, 409, 503),
+    )
+)
+def retry(job_id: str) -> AnyResponse:
+    """Take up a job that ended without a transcript."""
+    s = services()
+    job = find_job(s, job_id)
+    if job.status in ("failed", "cancelled") and not _can_go_on(s, job):
+        raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
+    if not jobs.retry(s.store.database, job_id):
+        job = find_job(s, job_id)
+        raise Problem(409, f"The job is {job.status}; only one that failed or was cancelled can be tried again.")
+    s.store.events.forget(job_id)
+    s.store.events.changed(job_id)
+    # Should the queue be away, upkeep queues it as soon as it is there again.
+    with contextlib.suppress(QueueUnavailable):
+        s.flow.submit(job_id)
+    return jsonify(schemas.job_view(s, find_job(s, job_id)))
+
+
 @routes.delete("/v1/jobs/<job_id>")
 @documented(
     Operation(
@@ -217,6 +246,12 @@ def batch(batch_id: str) -> AnyResponse:
             "jobs": schemas.job_views(s, found[::-1]),
         }
     )
+
+
+def _can_go_on(s: Services, job: Job) -> bool:
+    """Whether what the job begins with is there, or will be fetched."""
+    fetched = any(SOURCE in s.flow.stages[name].writes for name in job.stages if name in s.flow.stages)
+    return fetched or s.store.files.exists(job.id, SOURCE)
 
 
 def _only(known: tuple[str, ...]) -> None:
