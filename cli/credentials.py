@@ -1,5 +1,6 @@
 """Secrets that were made up once and are kept in the data folder for its owner only."""
 
+import base64
 import json
 import os
 import secrets
@@ -15,10 +16,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """What protects the API and Flower."""
+    """What protects the API and Flower, and what signs webhooks."""
 
     api_key: str
     flower_password: str
+    webhook_secret: str
 
 
 def keep(folder: Path) -> Credentials:
@@ -33,12 +35,13 @@ def keep(folder: Path) -> Credentials:
     wanted = {
         "api_key": kept.get("api_key") or f"lh-{secrets.token_urlsafe(24)}",
         "flower_password": kept.get("flower_password") or secrets.token_urlsafe(18),
+        "webhook_secret": kept.get("webhook_secret") or f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
     if kept != wanted:
         _write(path, kept | wanted)
     elif path.stat().st_mode & 0o077:
         path.chmod(0o600)
-    return Credentials(wanted["api_key"], wanted["flower_password"])
+    return Credentials(**wanted)
 
 
 def kept_key(folder: Path) -> str | None:

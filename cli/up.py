@@ -147,9 +147,8 @@ def _stay(supervisor: Supervisor, console: Console) -> None:
 
 
 def _with_secrets(settings: Settings) -> tuple[Settings, set[str]]:
-    """The settings with a key and a password, and which of them we made up."""
-    kept = credentials.keep(settings.data_dir)
-    made_up = {"api_key": kept.api_key, "flower_password": kept.flower_password}
+    """The settings with a key, a password and what signs webhooks, and which of them we made up."""
+    made_up = vars(credentials.keep(settings.data_dir))
     made_up = {name: value for name, value in made_up.items() if getattr(settings, name) is None}
     return settings.model_copy(update={name: SecretStr(value) for name, value in made_up.items()}), set(made_up)
 
@@ -199,6 +198,8 @@ def _addresses(console: Console, settings: Settings, made_up: set[str], url: str
     plain(console, f"  key     {key}")
     plain(console, f"  Flower  {preflight.address(settings.flower_host, settings.flower_port)}")
     plain(console, f"          user {settings.flower_user}, password {password}")
+    if "webhook_secret" in made_up:
+        plain(console, f"  signs   webhooks with {_secret(settings.webhook_secret)}")
     plain(console, f"  models  {', '.join(settings.whisper_models)}")
     plain(console, f"  data    {settings.data_dir} (logs in {settings.data_dir / 'logs'})")
     if preflight.open_to_network(settings):

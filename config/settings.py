@@ -3,6 +3,7 @@
 ``.env.example`` is made from this file: ``python -m config.settings > .env.example``.
 """
 
+import base64
 import ipaddress
 import json
 import sys
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     """The first, administrating key. Without one the server answers on loopback only."""
     rate_limit: str | None = None
     """Requests that each key may make when it has no figure of its own, such as 600/minute; unset: no limit."""
-    webhook_secret: SecretStr | None = Field(None, min_length=24)
+    webhook_secret: SecretStr | None = None
     """Signs the webhooks of jobs made with API_KEY: whsec_ and base64 of 24 to 64 bytes. Other keys have their own."""
     allow_private_urls: bool = False
     """Whether recordings may be fetched from, and webhooks sent to, addresses that are not public; for closed networks."""  # noqa: E501
@@ -150,6 +151,21 @@ class Settings(BaseSettings):
         if any(not sep or not name.strip() or not target.strip() for name, sep, target in pairs):
             raise ValueError("write aliases as name=model,name=model or as a JSON object")
         return {name.strip(): target.strip() for name, _, target in pairs}
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        encoded = text.removeprefix("whsec_").rstrip("=")  # the padding is often left out
+        try:
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        except ValueError:
+            key = b""
+        if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+            raise ValueError("write whsec_ and base64 of 24 to 64 bytes, as `openssl rand -base64 32` makes it")
+        return value
 
     @field_validator("data_dir")
     @classmethod

@@ -19,6 +19,7 @@ import redis
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "test-key-of-this-session"
+WEBHOOK_SECRET = "whsec_c2lnbnMgdGhlIHdlYmhvb2tzIG9mIHRoZSB0ZXN0cw=="
 
 
 def redis_executable() -> str:
@@ -113,6 +114,7 @@ class Stack:
             "WHISPER_MODELS": "demo",
             "WHISPER_CPU_THREADS": str(threads),
             "API_KEY": KEY,
+            "WEBHOOK_SECRET": WEBHOOK_SECRET,
             "BIND_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_PASSWORD": "flower-password",

@@ -49,11 +49,19 @@ def test_lists_and_aliases_are_read_from_the_environment(monkeypatch: pytest.Mon
         ({"max_audio_hours": 0}, "greater than 0"),
         ({"whisper_aliases": "small"}, "name=model"),
         ({"api_key": "short"}, "at least 8"),
+        ({"webhook_secret": "a-secret-that-is-long-enough-but-no-key"}, "whsec_"),
+        ({"webhook_secret": "whsec_dG9vIHNob3J0"}, "24 to 64 bytes"),
+        ({"webhook_secret": "whsec_" + "!" * 44}, "openssl"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_start(values: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         settings(**values)
+
+
+@pytest.mark.parametrize("padding", ["", "="])
+def test_a_webhook_secret_may_leave_out_its_padding(padding: str) -> None:
+    assert settings(webhook_secret="whsec_" + "QUJD" * 10 + "QUI" + padding).webhook_secret is not None
 
 
 def test_the_network_is_not_served_without_a_key() -> None:

@@ -3,8 +3,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from cli.credentials import FILE, Unreadable, keep, kept_key
+from config.settings import Settings
 
 
 def test_made_once_for_the_owner_only(tmp_path: Path) -> None:
@@ -13,6 +15,7 @@ def test_made_once_for_the_owner_only(tmp_path: Path) -> None:
     assert keep(tmp_path) == first
     assert kept_key(tmp_path) == first.api_key
     assert min(len(first.api_key), len(first.flower_password)) >= 20
+    assert Settings(_env_file=None, webhook_secret=SecretStr(first.webhook_secret)).webhook_secret
     assert list(tmp_path.iterdir()) == [tmp_path / FILE]
 
 
