@@ -8,7 +8,7 @@ from flask import Flask
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import auth, errors, headers
+from webapp import auth, errors, headers, limits
 from webapp.docs import routes as docs_routes
 from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
@@ -35,6 +35,7 @@ def create_app(settings: Settings) -> Flask:
     # In this order: every request has an id before it can be refused.
     headers.install(app)
     auth.install(app)
+    limits.install(app, settings)
     errors.install(app)
     for blueprint in (job_routes, result_routes, health_routes, docs_routes):
         app.register_blueprint(blueprint)

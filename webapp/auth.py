@@ -1,48 +1,37 @@
 """Who asks: the key and what it may, and, where there is none, this machine only."""
 
 import hmac
-from dataclasses import dataclass
-from typing import cast
 from urllib.parse import urlsplit
 
+import structlog
 from flask import Flask, current_app, g, request
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings, is_loopback
+from store import keys
+from store.jobs import now
+from store.keys import SCOPES
+from store.models import ApiKey
+from webapp import limits
+from webapp.callers import Caller, caller
 from webapp.errors import Problem
 from webapp.openapi import Operation, operation_of
-from webapp.services import services
+from webapp.services import Services, services
+
+__all__ = ["OWNER", "SCOPES", "Caller", "caller", "install"]
+
+log = structlog.get_logger(__name__)
 
 OWNER = "admin"
 """Owner of the jobs made with ``API_KEY``, or without any key."""
-SCOPES = ("read", "transcribe", "admin")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a request."""
-
-    id: str
-    """Owner of what it makes."""
-    scopes: frozenset[str]
-
-    @property
-    def admin(self) -> bool:
-        """Whether it administrates."""
-        return "admin" in self.scopes
-
-    @property
-    def sees(self) -> str | None:
-        """Whose jobs it sees; None: everybody's."""
-        return None if self.admin else self.id
-
-
-_OPERATOR = Caller(OWNER, frozenset(SCOPES))
-
-
-def caller() -> Caller:
-    """Who makes this request."""
-    return cast(Caller, g.caller)
+_SCHEMES = frozenset({"bearer", "token"})
+"""``Token`` is how clients of Deepgram's API say it."""
+_OTHER_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm", "mutual", "hoba"})
+"""Said to a proxy in front of us, not to us."""
+_KEY_HEADERS = ("X-API-Key", "Api-Key")
+_NOBODY = Caller("", frozenset())
+"""Whoever looks at what is public: owner of nothing, so that a mistake elsewhere shows nothing."""
 
 
 def install(app: Flask) -> None:
@@ -54,14 +43,18 @@ def check() -> None:
     """Let the request through or say why not.
 
     Raises:
-        Problem: 401 without a key, 403 with a wrong one.
+        Problem: 401 without a key; 403 with a wrong one, or one that may not do this; 429 after many wrong ones.
     """
-    g.caller = _OPERATOR
-    settings = services().settings
-    if settings.api_key is None:
-        _check_local(settings)
-    elif not _is_public():
-        _check_key(settings.api_key.get_secret_value())
+    g.caller = _NOBODY
+    s = services()
+    public = _is_public()
+    key = None if public else _sent_key()
+    if key is None and s.settings.api_key is None:
+        _check_local(s.settings)
+    if public:
+        return
+    g.caller = _operator(s.settings) if key is None and s.settings.api_key is None else _owner_of(s, key)
+    _check_scope(caller(), _operation())
 
 
 def _operation() -> Operation | None:
@@ -75,15 +68,76 @@ def _is_public() -> bool:
     return operation is not None and operation.public
 
 
-def _check_key(expected: str) -> None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    challenge = {"WWW-Authenticate": "Bearer"}
-    if scheme.casefold() != "bearer" or not key.strip():
+def _sent_key() -> str | None:
+    """The key a request brings, in whichever of the usual places; None: none."""
+    headers = request.headers
+    found = {
+        _authorization(headers.get("Authorization", "")),
+        *(headers.get(name, "").strip() for name in _KEY_HEADERS),
+    }
+    found -= {""}
+    if len(found) > 1:
+        raise Problem(403, "Several different API keys came with this request; send one.", code="invalid_key")
+    return found.pop() if found else None
+
+
+def _authorization(text: str) -> str:
+    """The key in ``Bearer <key>``, ``Token <key>`` or just ``<key>``; empty if there is none."""
+    first, *rest = text.split(None, 1)[:2] or [""]
+    if first.casefold() in _SCHEMES:
+        return rest[0].strip() if rest else ""
+    return "" if rest or first.casefold() in _OTHER_SCHEMES else first
+
+
+def _operator(settings: Settings) -> Caller:
+    secret = settings.webhook_secret
+    return Caller(OWNER, frozenset(SCOPES), webhook_secret=secret.get_secret_value() if secret else None)
+
+
+def _owner_of(s: Services, key: str | None) -> Caller:
+    """Whose key it is."""
+    if key is None:
         detail = "Send the API key in the header 'Authorization: Bearer <key>'."
-        raise Problem(401, detail, code="missing_key", headers=challenge)
+        raise Problem(401, detail, code="missing_key", headers={"WWW-Authenticate": "Bearer"})
     # A header comes as Latin-1, whatever its bytes are.
-    if not hmac.compare_digest(key.strip().encode("latin-1"), expected.encode()):
-        raise Problem(403, "This API key is not known here; check it, or ask the operator for one.", code="invalid_key")
+    sent, first = key.encode("latin-1"), s.settings.api_key
+    if first is not None and hmac.compare_digest(sent, first.get_secret_value().encode()):
+        return _operator(s.settings)
+    record = keys.find(s.store.database, key)
+    wrong = _why_not(record)
+    if record is None or wrong is not None:
+        limits.count_wrong_key()
+        raise Problem(403, wrong or "", code="invalid_key")
+    try:
+        keys.touch(s.store.database, record)
+    except SQLAlchemyError:  # it is a note for people; the request does not depend on it
+        log.warning("the use of an API key could not be noted", key=record.id, exc_info=True)
+    return Caller(
+        record.id,
+        frozenset(record.scopes),
+        requests_per_minute=record.requests_per_minute,
+        audio_seconds_per_day=record.audio_seconds_per_day,
+        webhook_secret=record.webhook_secret,
+    )
+
+
+def _why_not(record: ApiKey | None) -> str | None:
+    """Why a key does not open, in a sentence; None: it does."""
+    if record is None:
+        return "This API key is not known here; check it, or ask the operator for one."
+    if record.revoked_at is not None:
+        return "This API key was revoked; ask the operator for another."
+    if record.expires_at is not None and record.expires_at <= now():
+        return "This API key has expired; ask the operator for another."
+    return None
+
+
+def _check_scope(found: Caller, operation: Operation | None) -> None:
+    needed = operation.scope if operation is not None else None
+    needed = needed or ("read" if request.method in _SAFE else "transcribe")
+    if not found.admin and needed not in found.scopes:
+        detail = f"This API key may not do this: it lacks the scope '{needed}'; use a key that has it."
+        raise Problem(403, detail, code="invalid_key")
 
 
 def _check_local(settings: Settings) -> None:

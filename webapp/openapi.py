@@ -32,6 +32,7 @@ PROBLEMS = {
     415: "Not media that can be read.",
     416: "The range lies outside the recording.",
     422: "Options contradict each other, or the Idempotency-Key was sent before with another request.",
+    429: "Too many requests, or too much audio, for this API key; try again after the time in Retry-After.",
     500: "Something went wrong on the server.",
     503: "Not now; try again after the time in Retry-After.",
 }
@@ -168,7 +169,7 @@ class _Builder:
 
     def operation(self, operation: Operation, rule: Rule, job_form: type[BaseModel]) -> dict[str, Any]:
         """One method of one address."""
-        problems = {*operation.problems, *(() if operation.public else (401, 403)), 500}
+        problems = {*operation.problems, *(() if operation.public else (401, 403, 429)), 500}
         answers: dict[str, Any] = {str(k): self._answer(v) for k, v in operation.answers.items()}
         answers |= {str(k): self._refusal(k) for k in sorted(problems)}
         described: dict[str, Any] = {
@@ -199,7 +200,7 @@ class _Builder:
 
     def _refusal(self, status: int) -> dict[str, Any]:
         made = {"description": PROBLEMS[status], "content": {"application/problem+json": {"schema": self._problem}}}
-        if status == 503:
+        if status in (429, 503):
             made["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
         return made
 

@@ -11,6 +11,7 @@ from flask import Request
 
 from store import idempotency, jobs
 from store.models import Job
+from webapp import limits
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
@@ -58,6 +59,8 @@ def accept(s: Services, request: Request) -> Accepted:
     key = _key(request)
     if request.is_json:
         raise _no_json(request)
+    if key is None:  # else it may be the same request again, which makes nothing
+        limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
     with received(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
         entries = _entries(s, form)
         if not entries:
@@ -82,10 +85,12 @@ def create(
         fingerprint: What a synchronous request asked for.
 
     Raises:
+        Problem: 429, the key's audio of the day is used up.
         sqlalchemy.exc.IntegrityError: A job with this fingerprint is under way already.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     database = s.store.database
+    limits.check_audio(s)
     _check_secret(entries)
     made = []
     try:

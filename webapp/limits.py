@@ -1,0 +1,183 @@
+"""How much a caller may ask for: requests a minute, audio a day, and wrong keys from one address."""
+
+import ipaddress
+import math
+import time
+from typing import cast
+
+import structlog
+from flask import Flask, current_app, request
+from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from werkzeug.wrappers import Response
+
+from config.settings import Settings
+from store import usage
+from webapp.callers import caller
+from webapp.errors import Problem, answer
+from webapp.openapi import operation_of
+from webapp.services import Services
+
+log = structlog.get_logger(__name__)
+
+WRONG_KEYS = RateLimitItemPerMinute(30)
+"""Wrong keys of one address. Right keys are served all the same: a stranger must not be able to lock others out."""
+_REDIS_SECONDS = 1
+"""What a limit may wait for Redis; then this process counts by itself until Redis is back."""
+_STORED = "longhand:limits"
+_NAME = "longhand-limits"
+
+
+class Limits:
+    """The counters of one application, in Redis, or in memory while Redis is away.
+
+    Args:
+        settings: The operator's RATE_LIMIT and where Redis is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # What Flask-Limiter keeps in memory is not open to others.
+        self._aside = FixedWindowRateLimiter(MemoryStorage())
+        self.limiter = Limiter(
+            _owner,
+            application_limits=[ApplicationLimit(self._allowed, key_function=_owner, exempt_when=_exempt)],
+            storage_uri=_storage(settings.redis_url),
+            storage_options={
+                "socket_connect_timeout": _REDIS_SECONDS,
+                "socket_timeout": _REDIS_SECONDS,
+                "key_prefix": _STORED,
+                "wrap_exceptions": True,
+            },
+            # Who waits for Retry-After is certain to be let in then; a window that slides cannot promise that.
+            strategy="fixed-window",
+            in_memory_fallback_enabled=True,
+            swallow_errors=True,
+            headers_enabled=False,
+        )
+
+    def _allowed(self) -> str:
+        own = caller().requests_per_minute
+        return f"{own}/minute" if own is not None else self._settings.rate_limit or ""
+
+    def hit(self, limit: RateLimitItem, *key: str) -> int | None:
+        """Count something; None if it is within the limit, else the seconds until it is again."""
+        for limiter in (self.limiter.limiter, self._aside):
+            try:
+                if limiter.hit(limit, *key):
+                    return None
+                return _seconds_to(limiter.get_window_stats(limit, *key).reset_time)
+            except StorageError:
+                log.warning("Redis does not answer, so wrong keys are counted by each process for itself")
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """What an answer says of its caller's limit; nothing where none was looked at."""
+        seen = self.limiter.current_limit
+        if seen is None:
+            return {}
+        try:
+            limit, remaining, reset = seen.limit.amount, seen.remaining, seen.reset_at
+        except StorageError:  # Redis went away since; the request was counted
+            return {}
+        # Seconds from now in the one spelling and since 1970 in the other, as is usual for each.
+        return {
+            "RateLimit-Limit": str(limit),
+            "RateLimit-Remaining": str(remaining),
+            "RateLimit-Reset": str(_seconds_to(reset)),
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(reset),
+        }
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Count every request after its key was checked, and say in the answer what is left."""
+    found = Limits(settings)
+    app.extensions[_NAME] = found
+    found.limiter.init_app(app)
+    app.register_error_handler(RateLimitExceeded, lambda _: answer(_too_many()))
+    app.after_request(_tell)
+
+
+def count_wrong_key() -> None:
+    """Count a wrong key against the address it came from.
+
+    Raises:
+        Problem: 429, there were too many.
+    """
+    seconds = _limits().hit(WRONG_KEYS, "wrong-key", _network(request.remote_addr or ""))
+    if seconds is not None:
+        detail = "Too many wrong API keys came from this address; check the key, and try again in a minute."
+        raise Problem(429, detail, code="rate_limited", headers={"Retry-After": str(seconds)})
+
+
+def check_audio(s: Services) -> None:
+    """Refuse work for a key whose audio of the day is used up.
+
+    Raises:
+        Problem: 429.
+    """
+    quota = caller().audio_seconds_per_day
+    if quota is None or usage.counted_today(s.store.database, caller().id) < quota:
+        return
+    detail = (
+        f"The {quota:g} seconds of audio that this API key has for a day are used up; try again after midnight UTC."
+    )
+    wait = {"Retry-After": str(math.ceil(usage.until_tomorrow()))}
+    raise Problem(429, detail, code="rate_limited", headers=wait)
+
+
+def _limits() -> Limits:
+    return cast(Limits, current_app.extensions[_NAME])
+
+
+def _too_many() -> Problem:
+    seen = _limits().headers()
+    wait = {"Retry-After": seen.get("RateLimit-Reset", "60")}
+    detail = f"This API key may make {_rate()} requests; wait for the time in Retry-After, then go on."
+    return Problem(429, detail, code="rate_limited", headers=wait)
+
+
+def _rate() -> str:
+    """The limit that was passed, in words."""
+    seen = _limits().limiter.current_limit
+    return str(seen.limit) if seen is not None else "fewer"
+
+
+def _tell(response: Response) -> Response:
+    response.headers.update(_limits().headers())
+    return response
+
+
+def _owner() -> str:
+    return caller().id
+
+
+def _exempt() -> bool:
+    """Pages, health checks and whatever else needs no key."""
+    operation = operation_of(current_app.view_functions[request.endpoint]) if request.endpoint else None
+    return operation is None or operation.public
+
+
+def _seconds_to(time_of_day: float) -> int:
+    """Whole seconds until a time, rounded up, at least one."""
+    return max(1, math.ceil(time_of_day - time.time()))
+
+
+def _storage(redis_url: str) -> str:
+    """The address of Redis as the limiter spells it."""
+    return f"redis+{redis_url}" if redis_url.startswith("unix://") else redis_url
+
+
+def _network(address: str) -> str:
+    """Who an address belongs to: one machine, or what one customer gets of IPv6."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # a Unix socket has none
+        return "here"
+    mapped = getattr(found, "ipv4_mapped", None) or found
+    return str(ipaddress.ip_network(f"{mapped}/64", strict=False)) if mapped.version == 6 else str(mapped)
