@@ -6,6 +6,7 @@
 import base64
 import ipaddress
 import json
+import re
 import sys
 import types
 from functools import cached_property
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
+"""One limit, as the limiter of the API understands it; that one is not installed where workers run."""
 Names = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
 Aliases = Annotated[dict[str, str], NoDecode]
@@ -165,6 +168,15 @@ class Settings(BaseSettings):
             key = b""
         if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
             raise ValueError("write whsec_ and base64 of 24 to 64 bytes, as `openssl rand -base64 32` makes it")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate(cls, value: str | None) -> str | None:
+        if value is not None and not all(
+            re.fullmatch(_RATE, part.strip().lower()) for part in re.split("[,;|]", value)
+        ):
+            raise ValueError("write a number and a time, such as 600/minute, or several with commas between them")
         return value
 
     @field_validator("data_dir")
