@@ -14,6 +14,7 @@ from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
 from webapp.results import routes as result_routes
 from webapp.services import install, make_services
+from webapp.speakers import routes as speaker_routes
 
 MAX_OTHER_BODY = 64 * 1024
 """Bytes of a request that is not an upload."""
@@ -37,6 +38,6 @@ def create_app(settings: Settings) -> Flask:
     auth.install(app)
     limits.install(app, settings)
     errors.install(app)
-    for blueprint in (job_routes, result_routes, health_routes, docs_routes):
+    for blueprint in (job_routes, result_routes, speaker_routes, health_routes, docs_routes):
         app.register_blueprint(blueprint)
     return app

@@ -72,6 +72,8 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     queries: type[BaseModel] | None = None
     """A model whose fields are further query parameters."""
+    body: Mapping[str, Any] | None = None
+    """Schema of the JSON it takes."""
     takes_job: bool = False
     """Whether the body is the form that makes a job."""
     public: bool = False
@@ -183,6 +185,9 @@ class _Builder:
             described["description"] = operation.description
         if operation.public:
             described["security"] = []
+        if operation.body is not None:
+            schema = dict(operation.body)
+            described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
         if operation.takes_job:
             described["requestBody"] = self._form(job_form)
         return described

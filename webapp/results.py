@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipelines import transcripts
-from pipelines.documents import Transcript
+from pipelines.documents import Summary, Transcript
 from pipelines.formats import FORMATS, Format
 from pipelines.formats.style import StyleOptions
 from pipelines.media import media_type
@@ -161,7 +161,7 @@ def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse
     asked = check_query(StyleOptions, request.args.to_dict(), also=also)
     download = _download()
     if job.status != "done":
-        raise _no_transcript(job)
+        raise no_transcript(job)
     body = _bytes(s, job, made, asked)
     charset = "" if made.media_type == "application/json" else "; charset=utf-8"
     answer = Response(body, content_type=f"{made.media_type}{charset}")
@@ -180,15 +180,33 @@ def _bytes(s: Services, job: Job, made: Format, asked: StyleOptions) -> bytes:
     elif asked.model_fields_set:
         given = {name: getattr(asked, name) for name in asked.model_fields_set}
         look = StyleOptions(**{**own.model_dump(), **given})
-    if (look.style() == own.style() or not made.subtitle) and made.name in job.options.get("formats", ()):
+    # Exports made ahead know no names that were given later.
+    as_made = not job.speaker_names and (look.style() == own.style() or not made.subtitle)
+    if as_made and made.name in job.options.get("formats", ()):
         try:
             with s.store.files.open(job.id, export_name(made.name)) as stream:
                 return stream.read()
         except FileNotFoundError:
             pass
     with open_transcript(s, job) as stream:
-        summary = transcripts.read_summary(stream)
+        summary = named(transcripts.read_summary(stream), job.speaker_names)
         return "".join(made.render(summary, transcripts.read_segments(stream), look.style())).encode()
+
+
+def read_head(s: Services, job: Job) -> Summary:
+    """The transcript of a job that is done, without its segments, as the files know it.
+
+    Raises:
+        Problem: 404, its files are gone.
+    """
+    with open_transcript(s, job) as stream:
+        return transcripts.read_summary(stream)
+
+
+def named(summary: Summary, names: dict[str, Any]) -> Summary:
+    """A transcript's head with the names that people gave."""
+    speakers = [one.model_copy(update={"name": names.get(one.id, one.name)}) for one in summary.speakers]
+    return summary.model_copy(update={"speakers": speakers})
 
 
 def open_transcript(s: Services, job: Job) -> BinaryIO:
@@ -203,7 +221,8 @@ def open_transcript(s: Services, job: Job) -> BinaryIO:
         raise Problem(404, "The transcript is not kept any more; send the recording again.") from error
 
 
-def _no_transcript(job: Job) -> Problem:
+def no_transcript(job: Job) -> Problem:
+    """409: a job that has not come to a transcript, and why."""
     if job.status == "failed":
         reason = (job.error or {}).get("detail", "")
         return Problem(409, f"The job failed, so there is no transcript: {reason}")
