@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from store.database import Database, changed
-from store.models import ApiKey, Delivery, Job
+from store.models import Delivery, Job
 
 LEASE_SECONDS = 60.0
 """A try that has not been settled by then died with its worker."""
@@ -141,12 +141,6 @@ def give_up(database: Database) -> bool:
     values = {"status": "failed", "due_at": None, "lease_until": None, "error": _GIVEN_UP}
     with database.write() as session:
         return changed(session, update(Delivery).where(Delivery.status == "pending", old).values(**values))
-
-
-def secret_of(database: Database, owner: str) -> str | None:
-    """What signs the webhooks of a key's jobs, revoked or not; None if it is no key of the record."""
-    with database.read() as session:
-        return session.scalar(select(ApiKey.webhook_secret).where(ApiKey.id == owner))
 
 
 def _now() -> datetime:

@@ -100,6 +100,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
                 # One that waited longer than this has been overtaken by the next.
                 "options": {"expires": settings.upkeep_seconds, "priority": 0},
             },
+            "webhooks": {"task": "webhook.due", "schedule": 15.0, "options": {"expires": 15.0, "priority": 0}},
             "sweep": {"task": "job.sweep", "schedule": 3600.0, "options": {"expires": 3600.0}},
         },
     }

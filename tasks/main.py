@@ -6,7 +6,7 @@ from celery import signals
 
 from config import logging as longhand_logging
 from config.settings import Settings
-from tasks import lease, outcome, run, upkeep
+from tasks import lease, outcome, run, upkeep, webhooks
 from tasks.worker import make_worker
 
 settings = Settings()
@@ -15,6 +15,7 @@ app = worker.app
 
 run.register(worker)
 upkeep.register(worker)
+webhooks.register(worker)
 outcome.connect(worker)
 lease.install(worker)
 

@@ -13,6 +13,7 @@ from pipelines.errors import InputError, LonghandError, OptionsError
 from store import jobs, steps
 from store.models import WHOLE
 from store.steps import Piece
+from tasks import webhooks
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -42,6 +43,7 @@ def connect(worker: Worker) -> None:
             log.log(logging.INFO if theirs else logging.ERROR, "job %s failed in %s: %s", job_id, sender.name, detail)
             worker.store.events.forget(job_id)
             worker.store.events.changed(job_id)
+            webhooks.tell(worker.flow, job_id)
 
 
 def lost_child_request(worker: Worker) -> type[Request]:

@@ -18,6 +18,7 @@ from store import jobs, steps
 from store.files import StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
+from tasks import webhooks
 from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
@@ -194,6 +195,7 @@ def _finish(worker: Worker, job_id: str) -> None:
         worker.clear_scratch(job_id)
         store.events.forget(job_id)
         store.events.changed(job_id)
+        webhooks.tell(worker.flow, job_id)
     else:
         worker.flow.submit(job_id)
 

@@ -2,12 +2,12 @@
 
 from functools import lru_cache
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from config.version import program_version
 from webapp import schemas
 from webapp.errors import Problem
 from webapp.openapi import Answer, Operation, document, documented
@@ -118,15 +118,6 @@ def openapi() -> AnyResponse:
     s = services()
     server = schemas.address(s, "/").rstrip("/")
     return jsonify(document(current_app, s.options.model, version=program_version(), server=server))
-
-
-@lru_cache(maxsize=1)
-def program_version() -> str:
-    """The version that is installed."""
-    try:
-        return version("longhand")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"
 
 
 def _page(name: str, policy: str) -> AnyResponse:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.models import OVER, Job
+from tasks import webhooks
 from tasks.flow import QueueUnavailable
 from webapp import schemas, submission
 from webapp.auth import caller
@@ -136,21 +137,6 @@ def show(job_id: str) -> AnyResponse:
     return jsonify(schemas.job_view(s, job))
 
 
-@routes.get("/v1/jobs/<job_id>/events")
-@documented(
-    Operation(
-        summary="Follow a job (in a later version)",
-        description="Not available yet: answers 404. GET /v1/jobs/{job_id}?wait=30 waits for a job's end.",
-        answers={},
-        problems=(404,),
-    )
-)
-def events(job_id: str) -> AnyResponse:
-    """The address that a job's links name, until there is something at it."""
-    find_job(services(), job_id)
-    raise Problem(404, f"Events are not available yet in this version; ask GET /v1/jobs/{job_id}?wait=30 instead.")
-
-
 @routes.post("/v1/jobs/<job_id>/cancel")
 @documented(
     Operation(
@@ -165,6 +151,8 @@ def cancel(job_id: str) -> AnyResponse:
     find_job(s, job_id)
     won = jobs.cancel(s.store.database, job_id)
     s.store.events.changed(job_id)
+    if won:
+        webhooks.tell(s.flow, job_id)
     job = find_job(s, job_id)
     if not won:
         raise Problem(409, f"The job is {job.status} already, so there is nothing to cancel.")
@@ -288,7 +276,7 @@ def _wait(s: Services, job_id: str, seconds: float) -> None:
     try:
         with s.listening.to(job_id) as ear:
             while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
-                if not ear.wait(end - time.monotonic()):
+                if not ear.wait(end - time.monotonic()) or s.listening.closed:
                     return
     finally:
         s.waiting.release()

@@ -11,6 +11,7 @@ from flask import Request
 
 from store import idempotency, jobs
 from store.models import Job
+from tasks import webhooks
 from webapp import limits
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
@@ -56,7 +57,7 @@ def accept(s: Services, request: Request) -> Accepted:
         pipelines.errors.OptionsError: Its options contradict each other.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
-    key = _key(request)
+    key = key_of(request)
     if request.is_json:
         raise _no_json(request)
     if key is None:  # else it may be the same request again, which makes nothing
@@ -102,6 +103,9 @@ def create(
                 s.flow.submit(entry.recording.id)
             else:
                 jobs.fail(database, entry.recording.id, code="unsupported_media", detail=entry.refusal, stage=None)
+        for entry in entries:
+            if entry.refusal is not None:
+                webhooks.tell(s.flow, entry.recording.id)
         found = (jobs.get(database, job_id) for job_id in made)
         return [job for job in found if job is not None]
     except BaseException:
@@ -184,7 +188,12 @@ def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.N
     )
 
 
-def _key(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key of a request.
+
+    Raises:
+        Problem: 400, it is no proper one.
+    """
     text = request.headers.get(KEY)
     if text is not None and not _KEY.fullmatch(text):
         raise bad_option(f"{KEY} must be 1 to 255 printable ASCII characters, such as a UUID.")
