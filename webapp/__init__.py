@@ -12,9 +12,11 @@ from webapp import auth, errors, headers, limits
 from webapp.docs import routes as docs_routes
 from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
+from webapp.keys import routes as key_routes
 from webapp.results import routes as result_routes
 from webapp.services import install, make_services
 from webapp.speakers import routes as speaker_routes
+from webapp.usage import routes as usage_routes
 
 MAX_OTHER_BODY = 64 * 1024
 """Bytes of a request that is not an upload."""
@@ -38,6 +40,6 @@ def create_app(settings: Settings) -> Flask:
     auth.install(app)
     limits.install(app, settings)
     errors.install(app)
-    for blueprint in (job_routes, result_routes, speaker_routes, health_routes, docs_routes):
+    for blueprint in (job_routes, result_routes, speaker_routes, key_routes, usage_routes, health_routes, docs_routes):
         app.register_blueprint(blueprint)
     return app

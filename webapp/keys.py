@@ -1,0 +1,200 @@
+"""API keys: made, listed, revoked, by administrators."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, cast
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
+from werkzeug.wrappers import Response as AnyResponse
+
+from store import keys
+from store.jobs import now
+from store.models import ApiKey
+from store.views import timestamp
+from webapp.errors import Problem, bad_option
+from webapp.lookup import is_id
+from webapp.openapi import Answer, Operation, documented
+from webapp.schemas import Time
+from webapp.services import services
+
+routes = Blueprint("keys", __name__)
+
+Scope = Literal["read", "transcribe", "admin"]
+MAX_DAYS = 36_500
+_RIGHT = {
+    "name": "1 to 200 printable characters",
+    "scopes": "a list out of read, transcribe and admin, with at least one of them",
+    "requests_per_minute": "a whole number from 1 to 1000000, or null",
+    "audio_seconds_per_day": "a number of seconds above 0, or null",
+    "expires_at": f"a time to come with its zone, such as 2040-01-31T00:00:00Z, in at most {MAX_DAYS} days, or null",
+    "expires_in_days": f"a number above 0 and at most {MAX_DAYS}, or null",
+}
+"""What each field must be, in words."""
+
+
+class NewKey(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(min_length=1, max_length=200, description="What people call it: a person, a program, a customer.")
+    scopes: list[Scope] = Field(
+        ["read", "transcribe"],
+        min_length=1,
+        max_length=20,
+        description="What it may: read (GET), transcribe (everything that makes or changes jobs), admin (everything).",
+    )
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="Null: the operator's RATE_LIMIT applies."
+    )
+    audio_seconds_per_day: float | None = Field(
+        None, gt=0, le=1e12, allow_inf_nan=False, description="Seconds of audio a day (UTC). Null: no limit."
+    )
+    expires_at: AwareDatetime | None = Field(None, description="When it ends; in the future. Null: never.")
+    expires_in_days: float | None = Field(
+        None, gt=0, le=MAX_DAYS, allow_inf_nan=False, description="The same as days from now; send only one of the two."
+    )
+
+
+class KeyView(TypedDict):
+    """A key, without itself."""
+
+    id: str
+    name: str
+    hint: Annotated[str, Field(description="Its first characters.")]
+    scopes: list[Scope]
+    requests_per_minute: int | None
+    audio_seconds_per_day: float | None
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    used_at: Annotated[Time | None, Field(description="Last use, to the minute.")]
+
+
+class MadeKey(KeyView):
+    """A key that was just made, with what is never shown again."""
+
+    key: Annotated[str, Field(description="The key itself.")]
+    webhook_secret: Annotated[str, Field(description="Signs the webhooks of its jobs (Standard Webhooks).")]
+
+
+class KeyList(TypedDict):
+    """All keys."""
+
+    keys: list[KeyView]
+
+
+@routes.post("/v1/keys")
+@documented(
+    Operation(
+        summary="Make an API key",
+        description="The answer holds the key and its webhook secret; neither can be found out later.",
+        answers={201: Answer("The new key.", MadeKey)},
+        problems=(400, 413, 415),
+        body=NewKey.model_json_schema(),
+        scope="admin",
+        tag="operating",
+    )
+)
+def create() -> AnyResponse:
+    """A key nobody had before."""
+    wanted = _wanted()
+    record, key = keys.create(
+        services().store.database,
+        wanted.name.strip(),
+        scopes=wanted.scopes,
+        requests_per_minute=wanted.requests_per_minute,
+        audio_seconds_per_day=wanted.audio_seconds_per_day,
+        expires_at=_expiry(wanted),
+    )
+    made: MadeKey = {**view(record), "key": key, "webhook_secret": record.webhook_secret}
+    answer = jsonify(made)
+    answer.status_code = 201
+    return answer
+
+
+@routes.get("/v1/keys")
+@documented(
+    Operation(
+        summary="List API keys, newest first",
+        description="With those that are expired or revoked; API_KEY is the operator's setting and not among them.",
+        answers={200: Answer("The keys, without themselves.", KeyList)},
+        scope="admin",
+        tag="operating",
+    )
+)
+def every() -> AnyResponse:
+    """All keys."""
+    return jsonify({"keys": [view(record) for record in keys.every(services().store.database)]})
+
+
+@routes.delete("/v1/keys/<key_id>")
+@documented(
+    Operation(
+        summary="Revoke an API key",
+        description="At once and for good; its jobs and its usage stay. Doing it again changes nothing.",
+        answers={204: Answer("Revoked.")},
+        problems=(404,),
+        scope="admin",
+        tag="operating",
+    )
+)
+def revoke(key_id: str) -> AnyResponse:
+    """End a key."""
+    if not (is_id(key_id) and keys.revoke(services().store.database, key_id)):
+        raise Problem(404, "There is no such key; list the keys there are at /v1/keys.")
+    answer = Response(status=204)
+    del answer.headers["Content-Type"]  # there is nothing to have a type
+    return answer
+
+
+def view(record: ApiKey) -> KeyView:
+    """A key as administrators see it."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "hint": record.hint,
+        "scopes": cast("list[Scope]", record.scopes),
+        "requests_per_minute": record.requests_per_minute,
+        "audio_seconds_per_day": record.audio_seconds_per_day,
+        "created_at": timestamp(record.created_at),
+        "expires_at": _time(record.expires_at),
+        "revoked_at": _time(record.revoked_at),
+        "used_at": _time(record.used_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else timestamp(at)
+
+
+def _wanted() -> NewKey:
+    if not request.is_json:
+        raise Problem(415, "Send the key as JSON, with Content-Type: application/json.", code="unsupported_media")
+    try:
+        wanted = NewKey.model_validate_json(request.get_data())
+    except ValidationError as error:
+        raise bad_option(_why(str(next(iter(error.errors()[0]["loc"]), "")), error.errors()[0]["type"])) from error
+    if not (wanted.name.isprintable() and wanted.name.strip()):
+        raise bad_option(_why("name"))
+    return wanted
+
+
+def _why(field: str, kind: str = "") -> str:
+    """What is wrong with a field, and what would be right."""
+    if not field:
+        return 'Send a JSON object such as {"name": "Ada\'s laptop"}.'
+    if kind == "extra_forbidden":
+        return f"There is no field {field[:60]!r}; there are {', '.join(_RIGHT)}."
+    return f"{field} must be {_RIGHT[field]}."
+
+
+def _expiry(wanted: NewKey) -> datetime | None:
+    if wanted.expires_in_days is not None:
+        if wanted.expires_at is not None:
+            raise bad_option("Send expires_at or expires_in_days, not both.")
+        return now() + timedelta(days=wanted.expires_in_days)
+    if wanted.expires_at is not None and not now() < wanted.expires_at <= now() + timedelta(days=MAX_DAYS):
+        raise bad_option(_why("expires_at"))
+    return wanted.expires_at
