@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response, json, request
+from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,14 +25,22 @@ _CODES = {
     404: "not_found",
     408: "timeout",
     409: "conflict",
+    410: "not_found",
+    412: "invalid_option",
     413: "too_large",
     414: "too_large",
     415: "unsupported_media",
+    423: "conflict",
     429: "rate_limited",
     431: "too_large",
     503: "queue_full",
     504: "timeout",
 }
+_TITLES = {460: "Checksum Mismatch"}
+"""Of statuses that are no standard's of HTTP itself."""
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_OPENAI_STATUSES = {415: 400, 422: 400}
+"""There every request that cannot be used is 400, which its clients have a class for."""
 _DETAILS = {
     400: "The request could not be understood; send it as /docs describes.",
     404: "There is nothing at this address; see /docs for the addresses there are.",
@@ -50,21 +58,29 @@ class Problem(Exception):
         detail: One sentence that says what to do.
         code: Stable code; the usual one of the status when not given.
         headers: Further headers of the answer.
+        param: The field or parameter that it is about, if it is about one.
     """
 
     def __init__(
-        self, status: int, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.code = code or _code(status)
         self.headers = dict(headers or {})
+        self.param = param
 
 
-def bad_option(detail: str) -> Problem:
+def bad_option(detail: str, *, param: str | None = None) -> Problem:
     """400: a field or parameter that cannot be used."""
-    return Problem(400, detail, code="invalid_option")
+    return Problem(400, detail, code="invalid_option", param=param)
 
 
 def install(app: Flask) -> None:
@@ -80,15 +96,41 @@ def install(app: Flask) -> None:
 
 
 def answer(problem: Problem) -> AnyResponse:
-    """A problem as an answer."""
+    """A problem as an answer, in the shape that clients of its address know."""
+    if like_openai(request.path):
+        return _like_openai(problem)
+    title = _TITLES.get(problem.status) or HTTPStatus(problem.status).phrase
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
+        "title": title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
     }
-    return Response(json.dumps(body) + "\n", problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+    status = f"{problem.status} {title}"
+    return Response(json.dumps(body) + "\n", status, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def like_openai(path: str) -> bool:
+    """Whether errors at an address have the shape of OpenAI's."""
+    return path == "/v1/models" or path.startswith(("/v1/models/", "/v1/audio/"))
+
+
+def openai_error(problem: Problem) -> dict[str, object]:
+    """A problem in the shape of OpenAI's errors; also what ends a stream."""
+    kind = _OPENAI_TYPES.get(problem.status, "invalid_request_error" if problem.status < 500 else "server_error")
+    return {"error": {"message": problem.detail, "type": kind, "param": problem.param, "code": problem.code}}
+
+
+def _like_openai(problem: Problem) -> AnyResponse:
+    status = _OPENAI_STATUSES.get(problem.status, problem.status)
+    known = getattr(g.get("caller"), "id", "")
+    if status == 403 and problem.code == "invalid_key" and not known:
+        status = 401  # a wrong key; one that is known but may not do this stays 403
+        problem.headers.setdefault("WWW-Authenticate", "Bearer")
+    problem.status = status
+    body = json.dumps(openai_error(problem)) + "\n"
+    return Response(body, status, headers=problem.headers, content_type="application/json")
 
 
 def _code(status: int) -> str:

@@ -20,8 +20,8 @@ def allowed_model(s: Settings, name: str | None) -> str:
     there = ", ".join(model_names(s))
     if allowed is None and name and _known(name):
         detail = f"The model {shown} is not allowed here; choose one of {there}, or have it added to ALLOWED_MODELS."
-        raise Problem(404, detail, code="model_not_allowed")
-    raise Problem(404, f"There is no model {shown} here; choose one of {there}.", code="unknown_model")
+        raise Problem(404, detail, code="model_not_allowed", param="model")
+    raise Problem(404, f"There is no model {shown} here; choose one of {there}.", code="unknown_model", param="model")
 
 
 def model_names(settings: Settings) -> list[str]:

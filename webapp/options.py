@@ -1,13 +1,10 @@
 """The fields of a request: put together from the stages' options, read from a form, explained where they are wrong."""
 
 import json
-import math
-import types
 from collections.abc import Collection, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -19,14 +16,15 @@ from pipelines.formats.style import StyleOptions
 from pipelines.stage import Options, Stage, options_model, plan
 from webapp.errors import Problem, bad_option
 from webapp.models import allowed_model
+from webapp.uploads import REFERENCES
+from webapp.values import BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
 
-MAX_METADATA_BYTES = 16 * 1024
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
 _SPELLINGS = {"diarize": "diarise"}
 _LATER = ("url", "diarise", "num_speakers", "min_speakers", "max_speakers")
 """Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_LATER_SAID = "{} is not available yet in this version; leave it out."
 _WRONG = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -35,11 +33,6 @@ _WRONG = {
     "finite_number": "a number",
     "bool_parsing": "true or false",
 }
-MAX_METADATA_DEPTH = 100
-_METADATA = (
-    f'metadata must be a JSON object such as {{"case": 7}}, at most {MAX_METADATA_BYTES // 1024} kB and '
-    f"{MAX_METADATA_DEPTH} levels deep, with numbers that fit a double."
-)
 
 
 class JobFields(Options):
@@ -108,17 +101,62 @@ class OptionReader:
         """
         values: dict[str, Any] = {}
         for name, texts in form.items():
-            field = _SPELLINGS.get(name, name)
-            if field in values:
-                raise bad_option(f"Give {field} once, not also as {name}.")
-            self._check_name(name, field)
+            if name in REFERENCES:
+                continue
+            field = self._field(name, values)
             given = [text for text in texts if text.strip()]
             if given:
                 values[field] = self._value(field, given)
-        return self._request(values)
+        return self._request(values, strict=False)
 
-    def _request(self, values: Mapping[str, Any]) -> JobRequest:
-        checked = _validate(self.model, {**self._defaults(values), **values})
+    def read_typed(self, body: Mapping[str, Any]) -> JobRequest:
+        """The request of a JSON object, whose values must be of the fields' own types.
+
+        Raises:
+            Problem: As ``read``.
+            pipelines.errors.OptionsError: As ``read``.
+        """
+        values: dict[str, Any] = {}
+        for name, value in body.items():
+            if name in REFERENCES:
+                continue
+            field = self._field(name, values)
+            if field in self._later and field not in self.model.model_fields and value is not None:
+                raise bad_option(_LATER_SAID.format(field))
+            if (field == "diarise" and field in self._later and value is True) or (field, value) == (
+                "channels",
+                "split",
+            ):
+                raise bad_option(_LATER_SAID.format(f"{field}={json.dumps(value)}"))
+            info = self.model.model_fields.get(field)
+            if value is None and (info is None or type(None) in types_of(info.annotation)):
+                continue
+            values[field] = (
+                metadata(json.dumps(value, ensure_ascii=False)) if field == "metadata" else whole_numbers(value)
+            )
+        return self._request(values, strict=True)
+
+    def fetching(self, wanted: JobRequest, url: str) -> JobRequest:
+        """The same request for a recording that is fetched from an address, which must be a good one."""
+        options = {**wanted.options, "url": url}
+        stages = self._plan(options)
+        each = [s.name for s in stages if s.each]
+        return replace(wanted, options=options, stages=[s.name for s in stages], each=each)
+
+    def _field(self, name: str, before: Collection[str]) -> str:
+        """What a client's name of a field means.
+
+        Raises:
+            Problem: 400, nothing, or a field that was given already.
+        """
+        field = _SPELLINGS.get(name, name)
+        if field in before:
+            raise bad_option(f"Give {field} once, not also as {name}.", param=field)
+        self._check_name(name, field)
+        return field
+
+    def _request(self, values: Mapping[str, Any], *, strict: bool) -> JobRequest:
+        checked = _validate(self.model, {**self._defaults(values), **values}, strict=strict)
         options = checked.model_dump(mode="json", exclude=set(_OWN))
         if "model" in options:
             options["model"] = allowed_model(self._settings, options["model"])
@@ -142,7 +180,7 @@ class OptionReader:
         try:
             return addresses.check(url, allow_private=self._settings.allow_private_urls).url
         except addresses.AddressRefused as error:
-            raise bad_option(f"webhook_url: {error.detail}") from error
+            raise bad_option(f"webhook_url: {error.detail}", param="webhook_url") from error
 
     def _plan(self, options: Mapping[str, Any]) -> list[Stage]:
         try:
@@ -157,32 +195,35 @@ class OptionReader:
             return
         if name == "file":
             raise bad_option(
-                "The field 'file' came as text; send the recording itself, as curl -F file=@talk.mp3 does."
+                "The field 'file' came as text; send the recording itself, as curl -F file=@talk.mp3 does.",
+                param=name,
             )
         shown = name[:60]
         near = get_close_matches(name, [*known, "file"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see /docs for the fields there are."
-        raise bad_option(f"There is no field {shown!r}; {hint}")
+        raise bad_option(f"There is no field {shown!r}; {hint}", param=shown)
 
     def _value(self, field: str, given: list[str]) -> Any:
         """The text of a field as what its type wants; still unchecked."""
         info = self.model.model_fields.get(field)
-        if info is not None and _is_list(info.annotation):
-            return [part for text in given for part in _parts(field, text)]
+        if info is not None and is_list(info.annotation):
+            return [part for text in given for part in parts(field, text)]
         if len(given) > 1:
-            raise bad_option(f"Give {field} once, not {len(given)} times.")
+            raise bad_option(f"Give {field} once, not {len(given)} times.", param=field)
         text = given[0].strip()
         if field == "metadata":
-            return _metadata(text)
-        boolean = _BOOLEANS.get(text.casefold())
+            return metadata(text)
+        boolean = BOOLEANS.get(text.casefold())
         if field in self._later:
             if field == "diarise" and boolean is False:
                 return False
-            raise bad_option(f"{field} is not available yet in this version; leave it out.")
+            raise bad_option(_LATER_SAID.format(field))
         if field == "channels" and text.casefold() == "split":
-            raise bad_option("channels=split is not available yet in this version; leave it out, or send mix.")
+            raise bad_option(
+                "channels=split is not available yet in this version; leave it out, or send mix.", param=field
+            )
         # Text stays as it came, with the spaces around it; whoever does not want them says so in its type.
-        wants_boolean = info is not None and bool in _types(info.annotation)
+        wants_boolean = info is not None and bool in types_of(info.annotation)
         return boolean if wants_boolean and boolean is not None else given[0]
 
     def _defaults(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,12 +250,14 @@ def check_query(model: type[Any], given: Mapping[str, Any], *, also: Collection[
     return _validate(model, {k: v for k, v in given.items() if k not in also})
 
 
-def _validate(model: type[Any], values: Mapping[str, Any]) -> Any:
+def _validate(model: type[Any], values: Mapping[str, Any], *, strict: bool = False) -> Any:
     try:
-        return model.model_validate(values)
+        # Strictness in Python's own types would refuse an array for a set.
+        return model.model_validate_json(json.dumps(values), strict=True) if strict else model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise bad_option(f"{_message(first, _range(model, first))}.") from error
+        named = str(first["loc"][0]) if first["loc"] else None
+        raise bad_option(f"{_message(first, _range(model, first))}.", param=named) from error
 
 
 def _message(error: ErrorDetails, bounds: str = "") -> str:
@@ -253,59 +296,3 @@ def _resolved_style(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: options[name] for name in StyleOptions.model_fields if name in options}
     style = StyleOptions(**given).style()
     return {name: getattr(style, name) for name, value in given.items() if value is None}
-
-
-def _metadata(text: str) -> Any:
-    try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise bad_option(_METADATA) from error
-    if not isinstance(value, dict) or len(text.encode()) > MAX_METADATA_BYTES or _depth(value) > MAX_METADATA_DEPTH:
-        raise bad_option(_METADATA)
-    return value
-
-
-def _depth(value: Any) -> int:
-    """Levels of objects and arrays; counted a level at a time, because what comes from a client may be very deep."""
-    depth, level = 0, [value]
-    while level := [part for part in level if isinstance(part, dict | list)]:
-        depth += 1
-        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
-    return depth
-
-
-def _finite(text: str) -> float:
-    """1e400 is valid JSON, but no answer could give it back."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is too large")
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _parts(field: str, text: str) -> list[Any]:
-    """One value of a list field: a JSON array, or items with commas between them."""
-    if text.lstrip().startswith("["):
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise bad_option(f"{field} is not a valid JSON array; send items with commas between them.") from error
-        return list(value)
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _types(annotation: Any) -> set[Any]:
-    """The types a value may have, without Annotated, unions and None around them."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _types(get_args(annotation)[0])
-    if origin in {Union, types.UnionType}:
-        return set().union(*(_types(part) for part in get_args(annotation)))
-    return {origin or annotation}
-
-
-def _is_list(annotation: Any) -> bool:
-    return bool(_types(annotation) & {list, set, tuple, frozenset, Sequence, AbstractSet})

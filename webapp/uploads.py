@@ -1,33 +1,32 @@
 """Forms with recordings, streamed to storage while they arrive: no second copy, memory flat, nothing left behind."""
 
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
+from pipelines.names import display_name
 from store import jobs
 from store.files import Storage, Upload
 from webapp.errors import Problem, bad_option
 from webapp.multipart import BrokenForm, FormParts, Head
 
 FILE = "file"
+REFERENCES = ("url",)
+"""Fields that name a recording which is not in the request."""
 SOURCE = "source"
 MAX_PARTS = 1000
 MAX_FIELD_BYTES = 256 * 1024
 """All fields of a form together, without the files."""
-MAX_NAME = 255
 _BLOCK = 1 << 18
 _OVERHEAD = 1 << 20
-"""What a form may be larger than its files."""
+"""What a form may be larger than its files and fields."""
 _SILENCE_SECONDS = 60.0
 """A client that sends nothing for this long has gone."""
-_JOINERS = "\u200c\u200d"  # invisible, but part of the spelling in some scripts
 
 
 @dataclass(frozen=True)
@@ -40,28 +39,50 @@ class Recording:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Reference:
+    """Where a recording is that did not come with the request."""
+
+    field: str
+    """One of REFERENCES."""
+    text: str
+
+
 @dataclass
 class Form:
     """What a request brought."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: list[Recording] = field(default_factory=list)
+    sources: list[Recording | Reference] = field(default_factory=list)
+    """The recordings in the order they came, those included that are only named."""
+    typed: dict[str, Any] | None = None
+    """The fields of a JSON body, which have types already."""
+
+    def add(self, name: str, text: str) -> None:
+        """One more field."""
+        self.fields.setdefault(name, []).append(text)
+        if name in REFERENCES and text.strip():
+            self.sources.append(Reference(name, text.strip()))
 
 
 @contextmanager
-def received(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[Form]:
+def received(
+    request: Request, storage: Storage, *, max_bytes: int, max_field_bytes: int = MAX_FIELD_BYTES
+) -> Iterator[Form]:
     """The form of a request, its files in storage. If the block fails, they are deleted again.
 
     Args:
         request: A ``multipart/form-data`` request whose body nobody has touched.
         storage: Where its files go.
         max_bytes: Bound of all its files together.
+        max_field_bytes: Bound of all its fields together.
 
     Raises:
         Problem: 400 not a form, or it broke off; 408 the client fell silent; 413 too large.
     """
     form = Form()
-    reader = _FormReader(form, storage, max_bytes)
+    reader = _FormReader(form, storage, max_bytes, max_field_bytes)
     try:
         reader.read(request)
         yield form
@@ -70,26 +91,14 @@ def received(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[
         raise
 
 
-def display_name(name: str) -> str:
-    """A client's file name as something to show: one line, no path, nothing that hides or turns text. Never a path."""
-    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    kept = "".join(c for c in last if c in _JOINERS or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"})
-    kept = " ".join(kept.split())
-    if kept in {"", ".", "..", "-"}:
-        return "recording"
-    if len(kept) > MAX_NAME:
-        suffix = PurePosixPath(kept).suffix[:16]
-        kept = kept[: MAX_NAME - len(suffix)] + suffix
-    return kept
-
-
 class _FormReader:
     """Takes the parts of a form apart as they arrive."""
 
-    def __init__(self, form: Form, storage: Storage, max_bytes: int) -> None:
+    def __init__(self, form: Form, storage: Storage, max_bytes: int, max_field_bytes: int) -> None:
         self._form = form
         self._storage = storage
         self._max_bytes = max_bytes
+        self._max_field_bytes = max_field_bytes
         self._bytes = 0
         self._field_bytes = 0
         self._parts = 0
@@ -100,7 +109,8 @@ class _FormReader:
     def read(self, request: Request) -> None:
         """Read the body to its end."""
         try:
-            for event in FormParts(_blocks(request, limit=self._max_bytes + _OVERHEAD), _boundary(request)):
+            limit = self._max_bytes + self._max_field_bytes + _OVERHEAD
+            for event in FormParts(blocks(request, limit=limit), _boundary(request)):
                 if isinstance(event, Head):
                     self._begin_part(event)
                 elif event is not None:
@@ -129,7 +139,9 @@ class _FormReader:
             self._field = (head.name, [])
             return
         if head.name != FILE:
-            raise bad_option(f"A file came in the field {_shown(head.name)}; send recordings in the field 'file'.")
+            raise bad_option(
+                f"A file came in the field {_shown(head.name)}; send recordings in the field 'file'.", param=head.name
+            )
         job_id = jobs.new_id()
         self._file = (job_id, head.filename, self._storage.create(job_id, SOURCE))
 
@@ -141,10 +153,9 @@ class _FormReader:
             self._file[2].write(data)
         elif self._field is not None:
             self._field_bytes += len(data)
-            if self._field_bytes > MAX_FIELD_BYTES:
-                raise Problem(
-                    413, f"The fields of the form are longer than {MAX_FIELD_BYTES} bytes; send less in them."
-                )
+            if self._field_bytes > self._max_field_bytes:
+                detail = f"The fields of the form are longer than {self._max_field_bytes} bytes; send less in them."
+                raise Problem(413, detail)
             self._field[1].append(data)
 
     def _end_part(self) -> None:
@@ -152,7 +163,9 @@ class _FormReader:
             job_id, name, upload = self._file
             if name or upload.size:
                 upload.keep()
-                self._form.files.append(Recording(job_id, display_name(name), upload.size, upload.sha256))
+                recording = Recording(job_id, display_name(name), upload.size, upload.sha256)
+                self._form.files.append(recording)
+                self._form.sources.append(recording)
             else:  # what a browser sends for a file field that nobody filled
                 upload.drop()
                 self._storage.delete(job_id)
@@ -162,8 +175,8 @@ class _FormReader:
             try:
                 text = b"".join(parts).decode()
             except UnicodeDecodeError as error:
-                raise bad_option(f"The field {_shown(name)} is not text in UTF-8; send it so.") from error
-            self._form.fields.setdefault(name, []).append(text)
+                raise bad_option(f"The field {_shown(name)} is not text in UTF-8; send it so.", param=name) from error
+            self._form.add(name, text)
             self._field = None
 
     def _too_large(self) -> Problem:
@@ -181,7 +194,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
-def _blocks(request: Request, *, limit: int) -> Iterator[bytes]:
+def blocks(request: Request, *, limit: int) -> Iterator[bytes]:
     """The body in blocks; a body longer than ``limit`` is not even begun if it says so itself."""
     stream = get_input_stream(request.environ, max_content_length=limit)
     socket = request.environ.get("gunicorn.socket")

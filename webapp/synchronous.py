@@ -1,0 +1,247 @@
+"""One call, one answer: an ordinary job at high priority, made or shared, and waited for."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from flask import Request
+from werkzeug.wrappers import Response as AnyResponse
+
+from store import jobs
+from store.models import OVER, Job
+from store.waiters import SIGN_SECONDS
+from webapp import limits
+from webapp.auth import caller
+from webapp.connection import Connection
+from webapp.errors import RETRY_SECONDS, Problem, bad_option
+from webapp.options import JobRequest
+from webapp.services import Services
+from webapp.sharing import Asked, share, share_by_key
+from webapp.submission import key_of
+from webapp.uploads import MAX_FIELD_BYTES, Form, Recording, received
+
+JOB_HEADER = "X-Job-ID"
+Fields = Mapping[str, Sequence[str]]
+_PRESENCE_SECONDS = 1.0
+"""How often the connection is looked at."""
+_LOOK_SECONDS = 10.0
+"""How often the job is looked at although nothing was heard."""
+_DEFAULTS = {"priority": "high", "formats": "none"}
+"""Whoever waits takes the answer, and needs no files made ahead."""
+_STATUSES = {
+    "unsupported_media": 415,
+    "no_audio": 415,
+    "too_long": 413,
+    "too_large": 413,
+    "invalid_option": 422,
+    "unknown_model": 404,
+    "model_not_allowed": 404,
+    "unavailable": 503,
+    "model_unavailable": 503,
+    "out_of_memory": 503,
+    "storage_full": 503,
+}
+"""What a job failed with and the status that says so; all else is 500."""
+
+
+class ClientGone(Exception):
+    """Whoever asked does not listen any more."""
+
+
+class Call:
+    """One synchronous request from its place among those who wait to its end; use it with ``with``, or ``close`` it.
+
+    Args:
+        s: The services.
+        request: Nobody has touched its body.
+
+    Raises:
+        Problem: 503, too many wait already; 429, the key's audio of the day is used up.
+    """
+
+    def __init__(self, s: Services, request: Request) -> None:
+        self._s = s
+        self._owner = caller().id
+        self._size = request.content_length
+        self.connection = Connection(request.environ)
+        self._began = jobs.now()
+        self._token: str | None = None
+        self._settled = False
+        """Whether the job needs nobody any more: it is over, or goes on by itself."""
+        self.job_id = ""
+        self.replayed = False
+        key = key_of(request)
+        if key is None:
+            limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
+        self._key = key
+        self._open = s.waiting.acquire(blocking=False)
+        if not self._open:
+            detail = "Too many requests wait for their jobs already; try again soon, or send the recording to /v1/jobs."
+            raise Problem(503, detail, code="queue_full", headers={"Retry-After": str(RETRY_SECONDS)})
+        self.patient()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Problem) and self.job_id:
+            error.headers.setdefault(JOB_HEADER, self.job_id)
+        self.close()
+
+    def close(self) -> None:
+        """Give the place back. If the job is not over, it ends after a time of grace in which nobody came for it."""
+        if not self._open:
+            return
+        self._open = False
+        self._s.waiting.release()
+        if self._token is not None:
+            self._s.waiters.leave(self.job_id, self._token)
+            if not self._settled:
+                self._s.departures.add(self.job_id, owner=self._owner, size=self._size)
+
+    def submit(
+        self, request: Request, read: Callable[[Fields], JobRequest], *, max_field_bytes: int = MAX_FIELD_BYTES
+    ) -> None:
+        """Receive the recording and make its job, or share the one that an identical request made.
+
+        Args:
+            request: A form with one recording.
+            read: Makes a job's options of the form's fields.
+            max_field_bytes: Bound of the fields together.
+
+        Raises:
+            Problem: The request cannot be used.
+            pipelines.errors.OptionsError: Its options contradict each other.
+            tasks.flow.QueueUnavailable: The queue cannot be reached.
+        """
+        s = self._s
+        arriving = s.waiters.arriving(self._owner, self._size)
+        most = s.settings.max_upload_bytes
+        try:
+            with received(request, s.store.files, max_bytes=most, max_field_bytes=max_field_bytes) as form:
+                wanted = read(form.fields)
+                recording = _only_recording(form)
+                asked = Asked(recording, wanted, self._began)
+                if self._key is None:
+                    shared = share(s, asked, self._take)
+                else:
+                    shared = self.replayed = share_by_key(s, asked, self._key, self._take)
+            if shared:
+                s.store.files.delete(recording.id)
+        finally:
+            s.waiters.arrived(self._owner, self._size, arriving)
+
+    def wait(self) -> Job:
+        """The job once it is done.
+
+        Raises:
+            ClientGone: There is nobody to answer to.
+            Problem: Why there is no result; 504 after ``SYNC_TIMEOUT_SECONDS``, and the job goes on.
+        """
+        for status in self.news():
+            if status is None or status in OVER:
+                break
+        return self.result()
+
+    def news(self) -> Iterator[str | None]:
+        """The job's status at once, whenever something happened to it and every few seconds; None: it was deleted.
+
+        Raises:
+            ClientGone: There is nobody to answer to.
+            Problem: 504.
+        """
+        s, looked, due, signed = self._s, 0.0, True, time.monotonic()
+        with s.listening.to(self.job_id) as ear:
+            while True:
+                if due:
+                    looked = time.monotonic()
+                    yield jobs.status(s.store.database, self.job_id)
+                if self.connection.gone():
+                    raise ClientGone
+                if self._token is not None and time.monotonic() - signed >= SIGN_SECONDS:
+                    signed = time.monotonic()
+                    s.waiters.stay(self.job_id, self._token)
+                left = self._end - time.monotonic()
+                if left <= 0:
+                    raise self._timeout()
+                due = ear.wait(min(left, _PRESENCE_SECONDS)) or time.monotonic() - looked >= _LOOK_SECONDS
+
+    def patient(self) -> None:
+        """Begin to count the seconds until the end of the wait, again."""
+        self._end = time.monotonic() + self._s.settings.sync_timeout_seconds
+
+    def result(self) -> Job:
+        """The job, which is done.
+
+        Raises:
+            Problem: It ended in another way; says in which.
+        """
+        job = jobs.get(self._s.store.database, self.job_id)
+        self._settled = True
+        if job is not None and job.status == "done":
+            return job
+        raise _no_result(job)
+
+    def finish(self, answer: AnyResponse) -> AnyResponse:
+        """An answer that names the job."""
+        answer.headers[JOB_HEADER] = self.job_id
+        if self.replayed:
+            answer.headers["Idempotency-Replayed"] = "true"
+        return answer
+
+    def _timeout(self) -> Problem:
+        self._s.waiters.keep(self.job_id)
+        self._settled = True
+        detail = (
+            f"The job {self.job_id} is not done after {self._s.settings.sync_timeout_seconds:g} s; it goes on, so ask "
+            f"for it at /v1/jobs/{self.job_id}."
+        )
+        return Problem(504, detail)
+
+    def _take(self, job_id: str) -> bool:
+        token = self._s.waiters.join(job_id)
+        if token is None:
+            return False
+        self.job_id, self._token = job_id, token
+        return True
+
+
+def reading(s: Services, fields: Fields) -> JobRequest:
+    """The options of a synchronous request.
+
+    Raises:
+        Problem: 400, 404.
+        pipelines.errors.OptionsError: They contradict each other.
+    """
+    given = {name: [text for text in texts if text.strip()] for name, texts in fields.items()}
+    return s.options.read({**fields, **{name: [text] for name, text in _DEFAULTS.items() if not given.get(name)}})
+
+
+def nobody() -> AnyResponse:
+    """What is answered to a client that left."""
+    return AnyResponse(status=499)
+
+
+def _only_recording(form: Form) -> Recording:
+    if not form.files:
+        raise bad_option("Send a recording in the field 'file', as curl -F file=@talk.mp3 does.")
+    if len(form.files) > 1:
+        raise bad_option("Send one recording at a time here; /v1/jobs takes several at once.")
+    if not form.files[0].size:
+        raise Problem(415, "The file is empty; send one with something in it.", code="unsupported_media")
+    return form.files[0]
+
+
+def _no_result(job: Job | None) -> Problem:
+    """Why there is no result. It is final: sending the request again by itself would not help."""
+    headers = {"X-Should-Retry": "false"}
+    if job is None or job.error is None:
+        became = "deleted" if job is None else job.status
+        return Problem(409, f"The job was {became} before it was done; send the recording again.", headers=headers)
+    status = _STATUSES.get(job.error["code"], 500)
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return Problem(status, job.error["detail"], code=job.error["code"], headers=headers)
