@@ -15,6 +15,8 @@ from config.settings import is_loopback
 
 Job = dict[str, Any]
 """A job as the API shows it (docs: GET /v1/jobs/<id>)."""
+Key = dict[str, Any]
+"""An API key as the API shows it (docs: GET /v1/keys)."""
 FINAL = frozenset({"done", "failed", "cancelled"})
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
@@ -161,6 +163,19 @@ class Client:
         """The transcript in a format, as UTF-8."""
         path = f"/v1/jobs/{_segment(job_id)}/transcript.{_segment(format_)}"
         return self._request("GET", path, params=dict(options or {})).content
+
+    def api_keys(self) -> list[Key]:
+        """The API keys, newest first."""
+        found: list[Key] = self._json("GET", "/v1/keys")["keys"]
+        return found
+
+    def create_key(self, asked: Mapping[str, Any]) -> Key:
+        """Make an API key; fields of POST /v1/keys."""
+        return self._json("POST", "/v1/keys", json=dict(asked))
+
+    def revoke_key(self, key_id: str) -> None:
+        """End an API key."""
+        self._request("DELETE", f"/v1/keys/{_segment(key_id)}")
 
     def health(self, path: str = "/health") -> tuple[int, dict[str, Any]]:
         """What a health address says: status code and content; 503 is an answer, too.

@@ -4,6 +4,7 @@ import click
 
 from cli.doctor import doctor
 from cli.jobs import jobs
+from cli.keys import keys
 from cli.models import models
 from cli.transcribe import transcribe
 from cli.up import up
@@ -15,5 +16,5 @@ def main() -> None:
     """Turn recordings into transcripts and subtitles on your own machines."""
 
 
-for command in (up, transcribe, jobs, models, doctor):
+for command in (up, transcribe, jobs, keys, models, doctor):
     main.add_command(command)
