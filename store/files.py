@@ -39,7 +39,7 @@ class Upload:
         Raises:
             StorageFull: The disk is full.
         """
-        with _full():
+        with noticing_full():
             self._stream.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -52,7 +52,7 @@ class Upload:
 
     def keep(self) -> None:
         """Finish: from now on the file is there under its name."""
-        with _full():
+        with noticing_full():
             self._stream.close()
         self._storage.fs.mv(self._aside, self._target)
 
@@ -112,7 +112,7 @@ class Storage:
         """
         target = self.address(job_id, name)
         self.prepare(target)
-        with _full():
+        with noticing_full():
             if self.local is None:
                 self.fs.put_file(str(path), target)
                 path.unlink()
@@ -183,6 +183,22 @@ class Storage:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.address(job_id), recursive=True)
 
+    def copy(self, job_id: str, name: str, other: str) -> None:
+        """Copy a file of a job to another name, replacing what was there."""
+        with noticing_full():
+            self.fs.copy(self.address(job_id, name), self.address(job_id, other))
+
+    def check_room(self, size: int) -> None:
+        """Say beforehand if a file of this many bytes cannot fit; nothing is set aside for it.
+
+        Raises:
+            StorageFull: There is less room.
+        """
+        if self.local:
+            self.local.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.local).free < size:
+                raise StorageFull("less space is left than the file needs")
+
     def ping(self) -> None:
         """Raise unless files can be written and read back."""
         name = secrets.token_hex(8)
@@ -212,7 +228,12 @@ def _changed_at(entry: dict[str, Any]) -> float:
 
 
 @contextlib.contextmanager
-def _full() -> Iterator[None]:
+def noticing_full() -> Iterator[None]:
+    """Tell a full disk from other errors.
+
+    Raises:
+        StorageFull: The disk is full.
+    """
     try:
         yield
     except OSError as error:

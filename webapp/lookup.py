@@ -2,8 +2,8 @@
 
 import re
 
-from store import jobs
-from store.models import Job
+from store import jobs, uploads
+from store.models import Job, ResumableUpload
 from webapp.auth import caller
 from webapp.errors import Problem
 from webapp.services import Services
@@ -26,6 +26,20 @@ def find_job(s: Services, job_id: str) -> Job:
     if job is None or caller().sees not in (None, job.owner):
         raise no_job()
     return job
+
+
+def find_upload(s: Services, upload_id: str) -> ResumableUpload:
+    """The resumable upload of that id, if the caller may see it.
+
+    Raises:
+        Problem: 404; 410 its time is over.
+    """
+    upload = uploads.get(s.store.database, upload_id) if is_id(upload_id) else None
+    if upload is None or caller().sees not in (None, upload.owner):
+        raise Problem(404, "There is no such upload; check its id, or begin a new one with POST /v1/uploads.")
+    if upload.expires_at <= jobs.now():
+        raise Problem(410, "The time of this upload is over; begin a new one with POST /v1/uploads.")
+    return upload
 
 
 def no_job() -> Problem:

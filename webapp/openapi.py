@@ -9,12 +9,20 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
+from pipelines.addresses import MAX_LENGTH
+from webapp.multipart import MAX_PARTS
+
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NOTE = "_longhand_operation"
 _COMPONENTS = "#/components/schemas/{model}"
 
+_FILE = {"type": "string", "format": "binary"}
+_ADDRESS = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LENGTH}
+_FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
+
 TAGS = {
     "jobs": "Recordings in: send, list, wait for, cancel, delete.",
+    "uploads": "Large recordings in pieces, resumable (tus 1.0.0).",
     "results": "What comes out: transcripts, subtitles, the recording.",
     "operating": "How the installation is.",
     "pages": "For people: start page and this document.",
@@ -28,11 +36,15 @@ PROBLEMS = {
     405: "The address has no such method.",
     408: "The upload stood still for too long.",
     409: "The job, or a request with the same Idempotency-Key, is in a state in which that cannot be done.",
+    410: "The time of the upload is over.",
+    412: "Another version of the protocol was asked for.",
     413: "The upload is too large.",
     415: "Not media that can be read.",
     416: "The range lies outside the recording.",
     422: "Options contradict each other, or the Idempotency-Key was sent before with another request.",
     429: "Too many requests, or too much audio, for this API key; try again after the time in Retry-After.",
+    423: "Another request is writing to the upload.",
+    460: "The bytes do not add up to the checksum.",
     500: "Something went wrong on the server.",
     503: "Not now; try again after the time in Retry-After.",
 }
@@ -59,6 +71,7 @@ class Parameter:
     description: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     where: str = "query"
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ class Operation:
     """A model whose fields are further query parameters."""
     body: Mapping[str, Any] | None = None
     """Schema of the JSON it takes."""
+    octets: str | None = None
+    """Media type of the bytes it takes as they are."""
     takes_job: bool = False
     """Whether the body is the form that makes a job."""
     public: bool = False
@@ -188,6 +203,9 @@ class _Builder:
         if operation.body is not None:
             schema = dict(operation.body)
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        if operation.octets is not None:
+            octets = {"type": "string", "format": "binary"}
+            described["requestBody"] = {"content": {operation.octets: {"schema": octets}}}
         if operation.takes_job:
             described["requestBody"] = self._form(job_form)
         return described
@@ -216,15 +234,29 @@ class _Builder:
     def _form(self, job_form: type[BaseModel]) -> dict[str, Any]:
         made = job_form.model_json_schema(ref_template=_COMPONENTS)
         self.schemas.update(made.pop("$defs", {}))
-        recording = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-        made["properties"] = {
-            "file": {**recording, "description": "The recording; repeat it for a batch."},
-            **made["properties"],
+        fields = made["properties"]
+        several = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS}
+        recordings = {**several, "items": _FILE, "description": "The recording; repeat it for a batch."}
+        addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
+        one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
+        given = {"anyOf": [{"required": ["file"]}, {"required": ["url"]}]}
+        bodies = {
+            "JobForm": {**given, "properties": {"file": recordings, **fields, "url": addresses}},
+            "JobPlainForm": {"required": ["url"], "properties": {**fields, "url": addresses}},
+            "JobObject": {"required": ["url"], "properties": {**fields, "url": one_or_more}},
         }
-        made["required"] = ["file"]
-        self.schemas["JobForm"] = {**made, "title": "JobForm", "description": "A recording and how to transcribe it."}
-        schema = {"$ref": _COMPONENTS.format(model="JobForm")}
-        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+        for name, body in bodies.items():
+            self.schemas[name] = {
+                **made,
+                **body,
+                "title": name,
+                "description": "Recordings and how to transcribe them.",
+            }
+        media = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
+        content = {
+            kind: {"schema": {"$ref": _COMPONENTS.format(model=name)}} for kind, name in zip(media, bodies, strict=True)
+        }
+        return {"required": True, "content": content}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -233,6 +265,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "in": parameter.where,
         "description": parameter.description,
         "schema": dict(parameter.schema),
+        **({"required": True} if parameter.required else {}),
     }
 
 

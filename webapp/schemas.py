@@ -130,6 +130,18 @@ class Result(TypedDict):
     error: Failure | None
 
 
+class UploadView(TypedDict):
+    """A recording that comes in pieces."""
+
+    id: Annotated[str, Field(description="Also that of the job that takes it.")]
+    name: str
+    bytes: Annotated[int | None, Field(description="Of the whole; null until the client has said.")]
+    offset: Annotated[int, Field(description="Bytes that are there.")]
+    finished: Annotated[bool, Field(description="Whether a job can take it: upload=<id> in POST /v1/jobs.")]
+    job: Annotated[str | None, Field(description="The job that took it.")]
+    expires_at: Time
+
+
 def job_view(s: Services, job: Job) -> JobView:
     """A job as clients see it."""
     weights = {stage.name: stage.weight for stage in s.flow.stages.values()}

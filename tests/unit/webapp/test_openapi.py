@@ -169,7 +169,7 @@ def test_the_page_is_found_with_a_slash_too(client: FlaskClient) -> None:
 
 def test_groups_are_shown_in_their_order(document: dict[str, Any]) -> None:
     shown = [tag["name"] for tag in document["tags"]]
-    assert shown == ["jobs", "results", "operating", "pages"]
+    assert shown == ["jobs", "uploads", "results", "operating", "pages"]
     used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
     assert used == set(shown)
 

@@ -1,0 +1,269 @@
+"""The bytes of an upload that comes in pieces: one growing file on a disk, part files in object storage.
+
+Who writes holds the upload's lock in the record (``store.uploads``). What is not saved is forgotten by the next writer,
+so a file that is longer than the record says, after a crash, does no harm.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from store.files import Storage, Upload, noticing_full
+
+SOURCE = "source"
+PARTS = "parts"
+PART_BYTES = 64 << 20
+"""Where files cannot grow, a part of this size is saved by itself: so much comes again after a crash at most."""
+_GROWING = "arriving.part"
+_BLOCK = 1 << 20
+_PATIENCE_SECONDS = 3.0
+"""How long the writer before may take to notice that it is not one any more."""
+
+
+class Busy(Exception):
+    """The writer before has not stopped yet."""
+
+
+class Shorter(Exception):
+    """Less is there than the record says: the machine, not just the program, went down.
+
+    Args:
+        size: Bytes that are there.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class Arrival(Protocol):
+    """An upload that is being written to."""
+
+    parts: list[str]
+    """Names of the part files that are saved; none where the file grows."""
+    unsaved: int
+    """Bytes written since the last ``save``."""
+
+    @property
+    def ripe(self) -> bool:
+        """Whether saving now is worth it."""
+
+    def write(self, data: bytes) -> None:
+        """Append.
+
+        Raises:
+            store.files.StorageFull: The disk is full.
+        """
+
+    def save(self) -> None:
+        """Make what was written outlive this process."""
+
+    def undo(self) -> None:
+        """Forget what was written since the last ``save``."""
+
+    def finish(self, beat: Callable[[], None]) -> str:
+        """Make everything the one file ``source``; its SHA-256. ``beat`` is called again and again meanwhile."""
+
+    def tidy(self) -> None:
+        """After the record knows that it is finished: remove what ``source`` was made of."""
+
+    def close(self) -> None:
+        """Stop writing, forgetting what is not saved."""
+
+
+def continue_upload(storage: Storage, upload_id: str, *, offset: int, parts: Sequence[str]) -> Arrival:
+    """Write on where the record says an upload ends; what lies behind is forgotten.
+
+    Args:
+        storage: Where it is.
+        upload_id: Its id and folder.
+        offset: Bytes that are there, as recorded.
+        parts: Part files that are there, as recorded.
+
+    Raises:
+        Busy: Try again in a moment.
+        Shorter: The record must be corrected first.
+    """
+    if storage.local:
+        return _GrowingFile(Path(storage.address(upload_id, SOURCE)), offset)
+    return _PartFiles(storage, upload_id, offset, parts)
+
+
+class _GrowingFile:
+    """On a disk: one file, whose end is cut off to go back."""
+
+    def __init__(self, target: Path, offset: int) -> None:
+        self.parts: list[str] = []
+        self.unsaved = 0
+        self._target = target
+        self._path = target.with_name(_GROWING)
+        self._file = self._opened()
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+            if size < offset:
+                raise Shorter(size)
+            self._file.truncate(offset)
+            self._file.seek(offset)
+        except BaseException:
+            self._file.close()
+            raise
+        self._saved = offset
+        self._hash = hashlib.sha256() if offset == 0 else None
+
+    @property
+    def ripe(self) -> bool:
+        return self.unsaved > 0
+
+    def write(self, data: bytes) -> None:
+        left = memoryview(data)
+        with noticing_full():
+            while left:
+                left = left[self._file.write(left) :]
+        if self._hash is not None:
+            self._hash.update(data)
+        self.unsaved += len(data)
+
+    def save(self) -> None:
+        self._saved += self.unsaved  # the file is not buffered: it is the system's already
+        self.unsaved = 0
+
+    def undo(self) -> None:
+        if self.unsaved:
+            self._file.truncate(self._saved)
+            self._file.seek(self._saved)
+            self.unsaved = 0
+            self._hash = None
+
+    def finish(self, beat: Callable[[], None]) -> str:
+        if self._hash is None:
+            self._hash = hashlib.sha256()
+            self._file.seek(0)
+            while block := self._file.read(_BLOCK):
+                self._hash.update(block)
+                beat()
+        self.save()
+        self._path.replace(self._target)
+        return self._hash.hexdigest()
+
+    def tidy(self) -> None:
+        """Nothing is left over."""
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with contextlib.suppress(OSError):  # the next writer cuts it off as well
+                self.undo()
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        """The file, with nobody else writing to it: a lock that cannot outlive its holder, unlike the record's."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            if not self._path.exists():
+                # A writer that died between making it `source` and telling the record.
+                with contextlib.suppress(FileNotFoundError):
+                    self._target.rename(self._path)
+            with noticing_full():
+                self._path.touch()
+            file = self._path.open("r+b", buffering=0)
+            if _locked(file) and _is_still(file, self._path):
+                return file
+            file.close()
+            if time.monotonic() > end:
+                raise Busy
+            time.sleep(0.05)
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without such locks: the record's has to do
+        return True
+    return True
+
+
+def _is_still(file: BinaryIO, path: Path) -> bool:
+    """Whether the name is still this file's; its writer may have finished, or deleted it, before we had the lock."""
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+class _PartFiles:
+    """In object storage, where nothing can grow: whole parts, named by the record."""
+
+    def __init__(self, storage: Storage, upload_id: str, offset: int, parts: Sequence[str]) -> None:
+        self.parts = list(parts)
+        self.unsaved = 0
+        self._storage = storage
+        self._id = upload_id
+        self._offset = offset
+        self._name = ""
+        self._part: Upload | None = None
+        self._hash = hashlib.sha256() if offset == 0 else None
+        unknown = set(storage.names(upload_id, PARTS)) - set(parts)
+        storage.remove(upload_id, *unknown)
+
+    @property
+    def ripe(self) -> bool:
+        return self.unsaved >= PART_BYTES
+
+    def write(self, data: bytes) -> None:
+        if self._part is None:
+            # Never a name that was used before: one who lost the upload without noticing cannot write over it.
+            self._name = f"{PARTS}/{self._offset:016d}-{secrets.token_hex(4)}"
+            self._part = self._storage.create(self._id, self._name)
+        self._part.write(data)
+        if self._hash is not None:
+            self._hash.update(data)
+        self.unsaved += len(data)
+
+    def save(self) -> None:
+        if self._part is not None:
+            self._part.keep()
+            self._part = None
+            self.parts.append(self._name)
+            self._offset += self.unsaved
+            self.unsaved = 0
+
+    def undo(self) -> None:
+        if self._part is not None:
+            self._part.drop()
+            self._part = None
+            self.unsaved = 0
+            self._hash = None
+
+    def finish(self, beat: Callable[[], None]) -> str:
+        self.save()
+        if len(self.parts) == 1 and self._hash is not None:
+            # Copied, not moved: until the record knows, the part must stay.
+            self._storage.copy(self._id, self.parts[0], SOURCE)
+            return self._hash.hexdigest()
+        with self._storage.create(self._id, SOURCE) as whole:
+            for block in self._blocks():
+                whole.write(block)
+                beat()
+            whole.keep()
+            return whole.sha256
+
+    def tidy(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._storage.fs.rm(self._storage.address(self._id, PARTS), recursive=True)
+
+    def close(self) -> None:
+        self.undo()
+
+    def _blocks(self) -> Iterator[bytes]:
+        for name in self.parts:
+            with self._storage.open(self._id, name) as part:
+                while block := part.read(_BLOCK):
+                    yield block

@@ -1,0 +1,439 @@
+"""Resumable uploads over the application: the protocol's table, who may what, and what is left on the disk."""
+
+import base64
+import dataclasses
+import hashlib
+import secrets
+import zlib
+from collections.abc import Callable
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from store import jobs, uploads
+from store.arrivals import continue_upload
+from store.files import Storage
+from store.models import ResumableUpload
+from store.open import Store
+from tests.unit.webapp.conftest import AUTH, SOUND, files_of
+from tests.unit.webapp.test_access import is_problem
+from webapp.services import Services
+
+TUS = {**AUTH, "Tus-Resumable": "1.0.0"}
+BYTES = "application/offset+octet-stream"
+MB = 1 << 20
+
+
+def b64(data: bytes | str) -> str:
+    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+
+
+@pytest.fixture(params=["disk", "object storage"])
+def services(request: pytest.FixtureRequest, app: Flask) -> Services:
+    """The same over files that can grow, and over those that cannot."""
+    found: Services = app.extensions["longhand"]
+    if request.param == "disk":
+        return found
+    storage = Storage(f"memory://{secrets.token_hex(4)}")
+    changed = dataclasses.replace(found, store=Store(found.store.database, storage, found.store.events))
+    app.extensions["longhand"] = changed
+    return changed
+
+
+@pytest.fixture
+def client(services: Services, client: FlaskClient) -> FlaskClient:
+    """The client, with the storage in its place before the first request."""
+    return client
+
+
+@pytest.fixture
+def begin(client: FlaskClient) -> Callable[..., str]:
+    """Begin an upload; its path."""
+
+    def begin(length: int | None = len(SOUND), name: str = "talk.mp3") -> str:
+        size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
+        metadata = {"Upload-Metadata": f"filename {b64(name)},filetype {b64('audio/mpeg')}"}
+        answer = client.post("/v1/uploads", headers={**TUS, **size, **metadata})
+        assert answer.status_code == 201, answer.data
+        location: str = answer.headers["Location"]
+        assert location.startswith("http://localhost/v1/uploads/")
+        return location.removeprefix("http://localhost")
+
+    return begin
+
+
+@pytest.fixture
+def patch(client: FlaskClient) -> Callable[..., TestResponse]:
+    """Send bytes."""
+
+    def patch(path: str, offset: int | str, data: bytes, **headers: str) -> TestResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**TUS, "Upload-Offset": str(offset), "Content-Type": BYTES, **named}
+        return client.patch(path, headers=sent, data=data)
+
+    return patch
+
+
+def offset_of(client: FlaskClient, path: str) -> int:
+    answer = client.head(path, headers=TUS)
+    assert answer.status_code == 200 and answer.data == b""
+    return int(answer.headers["Upload-Offset"])
+
+
+def stored(services: Services, upload_id: str) -> dict[str, bytes]:
+    """The files of an upload."""
+    storage = services.store.files
+    folder = storage.address(upload_id)
+    found = storage.fs.find(folder) if storage.fs.exists(folder) else []
+    return {str(path).rpartition(f"{upload_id}/")[2]: storage.fs.cat_file(path) for path in found}
+
+
+def send(client: FlaskClient, *ids: str, **fields: Any) -> TestResponse:
+    headers = {**AUTH, **fields.pop("headers", {})}
+    return client.post(
+        "/v1/jobs", headers=headers, data={"upload": list(ids), **fields}, content_type="multipart/form-data"
+    )
+
+
+class TestProtocol:
+    def test_what_the_server_can_is_told_without_a_key(self, client: FlaskClient, begin: Callable[..., str]) -> None:
+        for path in ("/v1/uploads", begin()):
+            answer = client.options(path)
+            assert (answer.status_code, answer.data) == (204, b"")
+            assert answer.headers["Tus-Version"] == answer.headers["Tus-Resumable"] == "1.0.0"
+            assert answer.headers["Tus-Max-Size"] == str(MB)
+            assert {"creation", "creation-with-upload", "creation-defer-length", "termination", "expiration"} <= set(
+                answer.headers["Tus-Extension"].split(",")
+            )
+            assert set(answer.headers["Tus-Checksum-Algorithm"].split(",")) >= {"sha1", "sha256", "md5", "crc32"}
+
+    def test_from_first_to_last_byte(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin()
+        head = client.head(path, headers=TUS)
+        assert head.headers["Upload-Offset"] == "0" and head.headers["Upload-Length"] == str(len(SOUND))
+        assert head.headers["Cache-Control"] == "no-store"
+        assert head.headers["Upload-Metadata"] == f"filename {b64('talk.mp3')},filetype {b64('audio/mpeg')}"
+        for at in range(0, len(SOUND), 4000):
+            answer = patch(path, at, SOUND[at : at + 4000])
+            assert answer.status_code == 204, answer.data
+            assert answer.headers["Upload-Offset"] == str(min(at + 4000, len(SOUND)))
+            assert parsedate_to_datetime(answer.headers["Upload-Expires"]) > jobs.now() + timedelta(hours=23)
+            assert offset_of(client, path) == min(at + 4000, len(SOUND))
+        upload_id = path.rpartition("/")[2]
+        assert stored(services, upload_id) == {"source": SOUND}
+        shown = client.get(path, headers=AUTH).json
+        assert shown is not None and shown.pop("expires_at")
+        expected = {"id": upload_id, "name": "talk.mp3", "bytes": len(SOUND), "offset": len(SOUND)}
+        assert shown == {**expected, "finished": True, "job": None}
+        assert patch(path, len(SOUND), b"").status_code == 204
+        assert is_problem(patch(path, len(SOUND), b"x"), 413, "too_large")
+        assert stored(services, upload_id) == {"source": SOUND}
+
+    def test_in_one_piece(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin()
+        assert patch(path, 0, SOUND).status_code == 204
+        upload_id = path.rpartition("/")[2]
+        assert stored(services, upload_id) == {"source": SOUND}
+        upload = uploads.get(services.store.database, upload_id)
+        assert upload is not None and upload.sha256 == hashlib.sha256(SOUND).hexdigest() and upload.lock is None
+
+    def test_the_first_bytes_may_come_along(self, client: FlaskClient, services: Services) -> None:
+        for data in (SOUND[:10], SOUND):
+            headers = {**TUS, "Upload-Length": str(len(SOUND)), "Content-Type": BYTES}
+            answer = client.post("/v1/uploads", headers=headers, data=data)
+            assert answer.status_code == 201
+            assert answer.headers["Upload-Offset"] == str(len(data))
+            assert answer.headers["Upload-Expires"]
+            path = answer.headers["Location"].removeprefix("http://localhost")
+            assert offset_of(client, path) == len(data)
+
+    def test_the_length_may_follow(
+        self, client: FlaskClient, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(None)
+        head = client.head(path, headers=TUS)
+        assert head.headers["Upload-Defer-Length"] == "1" and "Upload-Length" not in head.headers
+        assert patch(path, 0, b"abc").status_code == 204
+        assert is_problem(patch(path, 3, b"", Upload_Length="2"), 400, "invalid_option")
+        assert is_problem(patch(path, 3, b"", Upload_Length=str(MB + 1)), 413, "too_large")
+        assert is_problem(patch(path, 3, b"x" * MB), 413, "too_large")
+        assert patch(path, 3, b"def", Upload_Length="8").status_code == 204
+        assert is_problem(patch(path, 6, b"gh", Upload_Length="9"), 400, "invalid_option")
+        assert patch(path, 6, b"gh", Upload_Length="8").status_code == 204
+        assert client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+
+    def test_the_length_may_follow_when_all_is_there(
+        self, client: FlaskClient, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(None)
+        assert patch(path, 0, b"abc").status_code == 204
+        assert patch(path, 3, b"", Upload_Length="3").status_code == 204
+        assert client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+
+    def test_nothing_at_all_is_an_upload_too(self, client: FlaskClient, begin: Callable[..., str]) -> None:
+        path = begin(0)
+        assert client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+        assert is_problem(send(client, path.rpartition("/")[2]), 415, "unsupported_media")
+
+    @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512", "md5", "crc32"])
+    def test_a_checksum_is_checked(
+        self,
+        client: FlaskClient,
+        services: Services,
+        begin: Callable[..., str],
+        patch: Callable[..., TestResponse],
+        algorithm: str,
+    ) -> None:
+        def made(data: bytes) -> str:
+            if algorithm == "crc32":
+                return f"crc32 {b64(zlib.crc32(data).to_bytes(4, 'big'))}"
+            return f"{algorithm} {b64(hashlib.new(algorithm, data).digest())}"
+
+        path = begin()
+        assert patch(path, 0, SOUND[:100], Upload_Checksum=made(SOUND[:100])).status_code == 204
+        wrong = patch(path, 100, SOUND[100:], Upload_Checksum=made(SOUND[100:-1]))
+        assert wrong.status == "460 Checksum Mismatch" and is_problem(wrong, 460, "invalid_option")
+        assert offset_of(client, path) == 100
+        assert sum(map(len, stored(services, path.rpartition("/")[2]).values())) == 100
+        assert patch(path, 100, SOUND[100:], Upload_Checksum=made(SOUND[100:])).status_code == 204
+        assert stored(services, path.rpartition("/")[2]) == {"source": SOUND}
+
+    def test_it_can_be_given_up(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin()
+        patch(path, 0, b"abc")
+        answer = client.delete(path, headers=TUS)
+        assert (answer.status_code, answer.data) == (204, b"")
+        assert stored(services, path.rpartition("/")[2]) == {}
+        for again in (client.head(path, headers=TUS), client.delete(path, headers=TUS), patch(path, 3, b"x")):
+            assert again.status_code == 404
+        assert is_problem(client.get(path, headers=AUTH), 404, "not_found")
+
+    def test_a_method_may_come_in_a_header(self, client: FlaskClient, begin: Callable[..., str]) -> None:
+        path = begin(3)
+        headers = {**TUS, "Upload-Offset": "0", "Content-Type": BYTES, "X-HTTP-Method-Override": "PATCH"}
+        assert client.post(path, headers=headers, data=b"abc").status_code == 204
+        assert offset_of(client, path) == 3
+        assert client.post(path, headers={**TUS, "X-HTTP-Method-Override": "DELETE"}).status_code == 204
+        assert client.head(path, headers=TUS).status_code == 404
+
+    def test_a_method_in_a_header_counts_nowhere_else(self, client: FlaskClient) -> None:
+        answer = client.post(f"/v1/jobs/{'0' * 32}", headers={**AUTH, "X-HTTP-Method-Override": "DELETE"})
+        assert answer.status_code == 405
+
+
+CREATE = {"Upload-Length": "5"}
+
+
+@pytest.mark.parametrize("services", ["disk"], indirect=True)
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("headers", "status", "code"),
+        [
+            ({}, 400, "invalid_option"),
+            ({**CREATE, "Tus-Resumable": "0.2.2"}, 412, "invalid_option"),
+            ({**CREATE, "Tus-Resumable": ""}, 412, "invalid_option"),
+            ({**CREATE, "Upload-Defer-Length": "1"}, 400, "invalid_option"),
+            ({"Upload-Defer-Length": "2"}, 400, "invalid_option"),
+            ({"Upload-Length": "-1"}, 400, "invalid_option"),
+            ({"Upload-Length": "five"}, 400, "invalid_option"),
+            ({"Upload-Length": "٣"}, 400, "invalid_option"),
+            ({"Upload-Length": "9" * 19}, 400, "invalid_option"),
+            ({"Upload-Length": str(MB + 1)}, 413, "too_large"),
+            ({**CREATE, "Upload-Metadata": "filename"}, 201, ""),
+            ({**CREATE, "Upload-Metadata": "filename dGFsaw==, is_confidential"}, 201, ""),
+            ({**CREATE, "Upload-Metadata": "filename no*base64"}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Metadata": "filename dGFsa"}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Metadata": "filename /w=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Metadata": "a YQ==,a YQ=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Metadata": "a YQ==,,b YQ=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Metadata": "ä YQ=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Checksum": "sha3 YQ=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Checksum": "sha1 YQ=="}, 400, "invalid_option"),
+            ({**CREATE, "Upload-Checksum": "sha1"}, 400, "invalid_option"),
+        ],
+    )
+    def test_a_beginning(
+        self, client: FlaskClient, services: Services, headers: dict[str, str], status: int, code: str
+    ) -> None:
+        answer = client.post("/v1/uploads", headers={**TUS, **headers})
+        assert answer.headers["Tus-Resumable"] == "1.0.0"
+        assert answer.status_code == status if status == 201 else is_problem(answer, status, code)
+        assert status != 412 or answer.headers["Tus-Version"] == "1.0.0"
+        assert files_of(services) == set()
+
+    @pytest.mark.parametrize(
+        ("headers", "data", "status"),
+        [
+            ({"Content-Type": "text/plain"}, b"abc", 415),
+            ({"Content-Type": BYTES}, b"abcdef", 413),
+            ({"Content-Type": BYTES, "Upload-Checksum": f"sha1 {b64(bytes(20))}"}, b"abc", 460),
+        ],
+    )
+    def test_a_beginning_with_bytes(
+        self, client: FlaskClient, services: Services, headers: dict[str, str], data: bytes, status: int
+    ) -> None:
+        answer = client.post("/v1/uploads", headers={**TUS, **CREATE, **headers}, data=data)
+        assert answer.status_code == status
+        assert files_of(services) == set()
+
+    @pytest.mark.parametrize(
+        ("headers", "data", "status", "code"),
+        [
+            ({"Tus-Resumable": "1.0.1"}, b"x", 412, "invalid_option"),
+            ({"Content-Type": "application/octet-stream"}, b"x", 415, "unsupported_media"),
+            ({"Content-Type": ""}, b"x", 415, "unsupported_media"),
+            ({"Upload-Offset": "2"}, b"x", 409, "conflict"),
+            ({"Upload-Offset": "4"}, b"x", 409, "conflict"),
+            ({"Upload-Offset": "-3"}, b"x", 400, "invalid_option"),
+            ({"Upload-Offset": ""}, b"x", 400, "invalid_option"),
+            ({"Upload-Length": "4"}, b"x", 400, "invalid_option"),
+            ({"Upload-Checksum": "sha1 ?"}, b"x", 400, "invalid_option"),
+            ({}, b"xyz", 413, "too_large"),
+        ],
+    )
+    def test_a_continuation(
+        self,
+        client: FlaskClient,
+        begin: Callable[..., str],
+        patch: Callable[..., TestResponse],
+        headers: dict[str, str],
+        data: bytes,
+        status: int,
+        code: str,
+    ) -> None:
+        path = begin(5)
+        assert patch(path, 0, b"abc").status_code == 204
+        sent = {**TUS, "Upload-Offset": "3", "Content-Type": BYTES, **headers}
+        answer = client.patch(path, headers={k: v for k, v in sent.items() if v}, data=data)
+        assert is_problem(answer, status, code) and answer.headers["Tus-Resumable"] == "1.0.0"
+        assert offset_of(client, path) == 3
+        assert patch(path, 3, b"de").status_code == 204
+
+    def test_what_has_expired_is_gone(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(3)
+        assert patch(path, 0, b"abc").status_code == 204
+        change(services, path, expires_at=jobs.now() - timedelta(seconds=1))
+        for answer in (patch(path, 3, b""), client.get(path, headers=AUTH), client.delete(path, headers=TUS)):
+            assert is_problem(answer, 410, "not_found")
+        assert client.head(path, headers=TUS).status_code == 410
+        assert is_problem(send(client, path.rpartition("/")[2]), 404, "not_found")
+
+    @pytest.mark.parametrize("path", ["/v1/uploads/x", f"/v1/uploads/{'0' * 32}", f"/v1/uploads/{'A' * 32}"])
+    def test_what_never_was(self, client: FlaskClient, patch: Callable[..., TestResponse], path: str) -> None:
+        for answer in (patch(path, 0, b"x"), client.get(path, headers=AUTH), client.delete(path, headers=TUS)):
+            assert is_problem(answer, 404, "not_found")
+
+    @pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "PATCH", "DELETE"])
+    def test_a_key_is_needed(self, client: FlaskClient, begin: Callable[..., str], method: str) -> None:
+        path = "/v1/uploads" if method == "POST" else begin()
+        answer = client.open(path, method=method, headers={"Tus-Resumable": "1.0.0"})
+        assert answer.status_code == 401 and answer.headers["Tus-Resumable"] == "1.0.0"
+
+    def test_no_room(self, client: FlaskClient, make: Callable[..., Flask]) -> None:
+        huge = make(max_upload_mb=1 << 40).test_client()
+        answer = huge.post("/v1/uploads", headers={**TUS, "Upload-Length": str(1 << 59)})
+        assert is_problem(answer, 503, "internal") and answer.headers["Retry-After"]
+
+
+def change(services: Services, path: str, **columns: Any) -> None:
+    upload_id = path.rpartition("/")[2]
+    with services.store.database.write() as session:
+        session.execute(update(ResumableUpload).where(ResumableUpload.id == upload_id).values(**columns))
+
+
+class TestTwoAtOnce:
+    def test_the_second_writer_is_told_to_wait(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(5)
+        assert uploads.lock(services.store.database, path.rpartition("/")[2], claim="other", hours=1)
+        for answer in (patch(path, 0, b"x"), client.delete(path, headers=TUS)):
+            assert is_problem(answer, 423, "conflict") and answer.headers["Retry-After"] == "1"
+        change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
+        assert patch(path, 0, b"abc").status_code == 204
+        assert not uploads.renew(services.store.database, path.rpartition("/")[2], claim="other")
+
+    def test_one_who_lost_the_upload_changes_nothing(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(6)
+        upload_id, database = path.rpartition("/")[2], services.store.database
+        assert uploads.lock(database, upload_id, claim="other", hours=1)
+        stale = continue_upload(services.store.files, upload_id, offset=0, parts=[])
+        stale.write(b"???")
+        change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
+        if services.store.files.local:
+            # It still has the file open, so nobody else may write until it lets go.
+            assert is_problem(patch(path, 0, b"abc"), 423, "conflict")
+            stale.close()
+            assert patch(path, 0, b"abc").status_code == 204
+        else:
+            assert patch(path, 0, b"abc").status_code == 204
+            stale.save()
+        assert not uploads.advance(database, upload_id, claim="other", offset=3, parts=stale.parts, hours=1)
+        assert patch(path, 3, b"def").status_code == 204
+        assert stored(services, upload_id) == {"source": b"abcdef"}
+
+
+class TestAfterACrash:
+    def test_what_the_record_does_not_know_is_forgotten(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(6)
+        upload_id = path.rpartition("/")[2]
+        assert patch(path, 0, b"ab").status_code == 204
+        upload = uploads.get(services.store.database, upload_id)
+        assert upload is not None
+        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts)
+        dying.write(b"unknown")
+        dying.save()  # and then, before the record heard of it, SIGKILL
+        dying.close()
+        assert offset_of(client, path) == 2
+        assert patch(path, 2, b"cdef").status_code == 204
+        assert stored(services, upload_id) == {"source": b"abcdef"}
+
+    def test_a_finish_that_was_not_recorded_is_repeated(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(6)
+        upload_id = path.rpartition("/")[2]
+        assert patch(path, 0, b"ab").status_code == 204
+        upload = uploads.get(services.store.database, upload_id)
+        assert upload is not None
+        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts)
+        dying.write(b"cdef")
+        dying.finish(lambda: None)  # and then, before the record heard of it, SIGKILL
+        dying.close()
+        assert offset_of(client, path) == 2
+        assert patch(path, 2, b"CDEF").status_code == 204
+        assert stored(services, upload_id) == {"source": b"abCDEF"}
+        upload = uploads.get(services.store.database, upload_id)
+        assert upload is not None and upload.sha256 == hashlib.sha256(b"abCDEF").hexdigest()
+
+    @pytest.mark.parametrize("services", ["disk"], indirect=True)
+    def test_bytes_that_a_power_cut_took_are_asked_for_again(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(6)
+        assert patch(path, 0, b"abcd").status_code == 204
+        file = next(Path(services.store.files.address(path.rpartition("/")[2])).iterdir())
+        file.write_bytes(b"ab")
+        assert is_problem(patch(path, 4, b"ef"), 409, "conflict")
+        assert offset_of(client, path) == 2
+        assert patch(path, 2, b"cdef").status_code == 204
+        assert stored(services, path.rpartition("/")[2]) == {"source": b"abcdef"}

@@ -1,0 +1,216 @@
+"""What arrives of a resumable upload is kept as it comes, by one request at a time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from store import arrivals, uploads
+from store.arrivals import Arrival
+from store.jobs import new_id
+from store.models import ResumableUpload
+from webapp.errors import Problem, bad_option
+from webapp.incoming import Incoming
+from webapp.services import Services
+from webapp.tus_headers import Checksum
+
+log = structlog.get_logger(__name__)
+
+_BEAT_SECONDS = 1.0
+"""How often a busy writer says that it lives, and on a disk how much is there: a crash costs so much at most."""
+
+
+class Hold:
+    """The right to write to an upload; ends with the block it was made for, or when a later request takes it over.
+
+    Args:
+        s: The services.
+        upload_id: The upload.
+    """
+
+    def __init__(self, s: Services, upload_id: str) -> None:
+        self.id = upload_id
+        self._hours = s.settings.upload_hours
+        self._database = s.store.database
+        self._claim = new_id()
+        self._beaten = time.monotonic()
+
+    def take(self) -> None:
+        """Get it.
+
+        Raises:
+            Problem: 423 another request has it.
+        """
+        if not uploads.lock(self._database, self.id, claim=self._claim, hours=self._hours):
+            raise busy()
+
+    def release(self) -> None:
+        """Let others have it; if the record is away just now, it runs out by itself."""
+        try:
+            uploads.unlock(self._database, self.id, claim=self._claim)
+        except SQLAlchemyError:
+            log.exception("an upload could not be unlocked", upload=self.id)
+
+    def check(self) -> None:
+        """Find out whether it is still ours."""
+        _still(uploads.holds(self._database, self.id, claim=self._claim))
+
+    def beat(self) -> None:
+        """Keep it, called as often as one likes."""
+        if time.monotonic() - self._beaten > _BEAT_SECONDS:
+            self.renew()
+
+    def renew(self) -> None:
+        """Keep it."""
+        _still(uploads.renew(self._database, self.id, claim=self._claim))
+        self._beaten = time.monotonic()
+
+    def advance(self, offset: int, parts: list[str]) -> None:
+        """Note how much is there."""
+        kept = uploads.advance(
+            self._database, self.id, claim=self._claim, offset=offset, parts=parts, hours=self._hours
+        )
+        _still(kept)
+        self._beaten = time.monotonic()
+
+    def declare(self, length: int) -> None:
+        """Note the length."""
+        _still(uploads.declare(self._database, self.id, claim=self._claim, length=length))
+
+    def complete(self, sha256: str) -> None:
+        """Note that all of it is there."""
+        _still(uploads.complete(self._database, self.id, claim=self._claim, sha256=sha256, hours=self._hours))
+
+
+@contextmanager
+def held(s: Services, upload_id: str) -> Iterator[Hold]:
+    """Hold an upload for the time of a block.
+
+    Raises:
+        Problem: 423 another request writes to it.
+    """
+    hold = Hold(s, upload_id)
+    hold.take()
+    try:
+        yield hold
+    finally:
+        hold.release()
+
+
+def receive(s: Services, hold: Hold, upload: ResumableUpload, body: Incoming, checksum: Checksum | None) -> int:
+    """Write a body to the end of an upload, and finish the upload if that was the last of it.
+
+    Args:
+        s: The services.
+        hold: The right to it.
+        upload: Its record, read after it was held, with its length if that is known.
+        body: What arrives.
+        checksum: What the body must add up to; until it is whole nothing of it counts.
+
+    Returns:
+        The new offset.
+
+    Raises:
+        Problem: 400 it broke off; 409 the upload is shorter than recorded, or another request took over; 413 it is
+            longer than announced; 423 the request before has not stopped; 460 the checksum is another.
+        store.files.StorageFull: The disk is full; what was saved before stays.
+    """
+    arrival = _arrival(s, hold, upload)
+    try:
+        room = (s.settings.max_upload_bytes if upload.length is None else upload.length) - upload.offset
+        _write(_Writing(hold, arrival, upload.offset, room), body, checksum)
+        offset = upload.offset + body.received
+        if offset == upload.length:
+            hold.renew()
+            hold.complete(arrival.finish(hold.beat))
+            arrival.tidy()
+        else:
+            arrival.save()
+            hold.advance(offset, arrival.parts)
+        return offset
+    finally:
+        arrival.close()
+
+
+class _Writing:
+    """Bytes on their way from a body to an upload."""
+
+    def __init__(self, hold: Hold, arrival: Arrival, start: int, room: int) -> None:
+        self.hold = hold
+        self.arrival = arrival
+        self._start = start
+        self._room = room
+        self._bytes = 0
+        self._at = time.monotonic()
+
+    def add(self, block: bytes) -> None:
+        """Write."""
+        self._bytes += len(block)
+        if self._bytes > self._room:
+            raise Problem(413, "More came than the upload has left; send what is between its offset and its length.")
+        self.arrival.write(block)
+
+    def save(self) -> None:
+        """Make it count."""
+        if self.arrival.unsaved:
+            self.hold.renew()  # before the files change
+            self.arrival.save()
+            self.hold.advance(self._start + self._bytes, self.arrival.parts)
+        self._at = time.monotonic()
+
+    def save_now_and_then(self, *, may_count: bool) -> None:
+        """Make it count, if it is time."""
+        if time.monotonic() - self._at < _BEAT_SECONDS:
+            return
+        if may_count and self.arrival.ripe:
+            self.save()
+        else:
+            self.hold.beat()
+
+
+def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None:
+    total = checksum.start() if checksum else None
+    for block in body.blocks():
+        if block is None:
+            # Its client may have gone, and come back on another connection: what it sent must be there by then.
+            if checksum is None:
+                writing.save()
+            writing.hold.check()
+            continue
+        writing.add(block)
+        if total is not None:
+            total.update(block)
+        writing.save_now_and_then(may_count=checksum is None)
+    if not body.whole:
+        if checksum is None:
+            writing.save()
+        raise bad_option("The upload broke off; ask for its offset with HEAD and go on from there.")
+    if checksum is not None and total is not None and total.digest() != checksum.expected:
+        writing.arrival.undo()
+        detail = f"The bytes do not add up to the {checksum.algorithm} of Upload-Checksum; send them again."
+        raise Problem(460, detail, code="invalid_option")
+
+
+def _arrival(s: Services, hold: Hold, upload: ResumableUpload) -> Arrival:
+    try:
+        return arrivals.continue_upload(s.store.files, upload.id, offset=upload.offset, parts=upload.parts)
+    except arrivals.Busy as error:
+        raise busy() from error
+    except arrivals.Shorter as error:
+        log.error("an upload lost bytes", upload=upload.id, recorded=upload.offset, there=error.size)
+        hold.advance(error.size, [])
+        detail = f"Only {error.size} bytes of the upload are left on the server; go on from there."
+        raise Problem(409, detail) from error
+
+
+def busy() -> Problem:
+    """423: another request writes to the upload."""
+    detail = "Another request is writing to this upload; try again in a moment."
+    return Problem(423, detail, code="conflict", headers={"Retry-After": "1"})
+
+
+def _still(ours: bool) -> None:
+    if not ours:
+        raise Problem(409, "A later request has gone on with this upload, or deleted it; ask for its offset with HEAD.")

@@ -1,0 +1,316 @@
+"""Recordings that come in pieces, by the open protocol tus 1.0.0: a connection that breaks costs nothing but time."""
+
+from collections.abc import Callable, Iterable
+from email.utils import format_datetime
+from typing import Any
+
+from flask import Blueprint, Flask, Response, jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from store import jobs, uploads
+from store.models import ResumableUpload
+from webapp import schemas, tus_headers
+from webapp.auth import caller
+from webapp.errors import Problem, bad_option
+from webapp.incoming import Incoming
+from webapp.lookup import find_upload
+from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.reception import busy, held, receive
+from webapp.services import Services, services
+
+routes = Blueprint("uploads", __name__)
+
+PATH = "/v1/uploads"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
+_OVERRIDE = "X-HTTP-Method-Override"
+_OVERRIDDEN = frozenset({"PATCH", "DELETE"})
+_BYTES = {"type": "integer", "minimum": 0}
+_VERSION = Parameter(
+    "Tus-Resumable",
+    "Version of the protocol.",
+    {"type": "string", "enum": [tus_headers.VERSION]},
+    where="header",
+    required=True,
+)
+_CHECKSUM = Parameter(
+    "Upload-Checksum",
+    f"Algorithm ({', '.join(tus_headers.ALGORITHMS)}), a space, and the checksum of the body in base64. If it is "
+    "another, or the body breaks off, nothing of the body is kept.",
+    where="header",
+)
+_OFFSET = {"Upload-Offset": "Bytes that are there."}
+_EXPIRES = {"Upload-Expires": "Until when the upload is kept without a job."}
+_OPTIONS = Operation(
+    summary="Ask what the server can do with resumable uploads",
+    tag="uploads",
+    public=True,
+    answers={204: Answer("See the headers Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm.")},
+)
+
+
+def install(app: Flask) -> None:
+    """Serve the addresses; also to clients that can send no PATCH or DELETE and say it in a header of a POST."""
+    app.register_blueprint(routes)
+    app.wsgi_app = _Overriding(app.wsgi_app)  # type: ignore[method-assign]  # Flask's way to wrap itself
+
+
+class _Overriding:
+    """Takes X-HTTP-Method-Override for the method, at these addresses only."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO", "").startswith(f"{PATH}/"):
+            method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", "").strip().upper()
+            if method in _OVERRIDDEN:
+                environ["REQUEST_METHOD"] = method
+        return self._application(environ, start_response)
+
+
+@routes.after_request
+def speak(response: AnyResponse) -> AnyResponse:
+    """Every answer says which version it speaks."""
+    response.headers["Tus-Resumable"] = tus_headers.VERSION
+    return response
+
+
+@routes.route(PATH, methods=["OPTIONS"])
+@routes.route(f"{PATH}/<upload_id>", methods=["OPTIONS"], endpoint="options_of_one")
+@documented(_OPTIONS)
+def options(upload_id: str = "") -> AnyResponse:
+    """What is spoken here."""
+    answer = _empty(204)
+    answer.headers["Allow"] = "OPTIONS, GET, HEAD, PATCH, DELETE" if upload_id else "OPTIONS, POST"
+    answer.headers["Tus-Version"] = tus_headers.VERSION
+    answer.headers["Tus-Extension"] = EXTENSIONS
+    answer.headers["Tus-Max-Size"] = str(services().settings.max_upload_bytes)
+    answer.headers["Tus-Checksum-Algorithm"] = ",".join(tus_headers.ALGORITHMS)
+    return answer
+
+
+@routes.post(PATH, provide_automatic_options=False)
+@documented(
+    Operation(
+        summary="Begin a resumable upload",
+        tag="uploads",
+        description="The protocol is tus 1.0.0 (https://tus.io); its clients work unchanged. The bytes follow with "
+        "PATCH; the first of them may come along. When all are there, the id of the upload can be sent as the field "
+        f"upload of POST /v1/jobs. {_OVERRIDE}: PATCH (or DELETE) makes a POST to an upload's address one.",
+        octets=tus_headers.MEDIA_TYPE,
+        parameters=(
+            _VERSION,
+            Parameter("Upload-Length", "Bytes of the recording.", _BYTES, where="header"),
+            Parameter(
+                "Upload-Defer-Length",
+                "1: the length follows with a PATCH.",
+                {"type": "string", "enum": ["1"]},
+                where="header",
+            ),
+            Parameter(
+                "Upload-Metadata",
+                "Pairs 'key base64' with commas between them; filename is the name to show.",
+                where="header",
+            ),
+            _CHECKSUM,
+        ),
+        answers={
+            201: Answer("Begun.", headers={"Location": "Where the bytes go.", **_OFFSET, **_EXPIRES}),
+        },
+        problems=(400, 408, 412, 413, 415, 460, 503),
+    )
+)
+def create() -> AnyResponse:
+    """Begin."""
+    tus_headers.check_version(request)
+    s = services()
+    length = tus_headers.length(request, max_bytes=s.settings.max_upload_bytes)
+    details, name = tus_headers.metadata(request)
+    checksum = tus_headers.checksum(request)
+    body = Incoming(request)
+    brings = _brings_bytes(body)
+    if brings:
+        tus_headers.check_type(request)
+        _check_room(body, s.settings.max_upload_bytes if length is None else length)
+    s.store.files.check_room(length or 0)
+    new = uploads.NewUpload(owner=caller().id, name=name, details=details, length=length)
+    upload = uploads.create(s.store.database, new, hours=s.settings.upload_hours)
+    if brings or length == 0:
+        try:
+            with held(s, upload.id) as hold:
+                receive(s, hold, upload, body, checksum)
+        except BaseException:
+            # The client does not know the address yet: nobody would ever go on with it.
+            _remove(s, upload.id)
+            raise
+        upload = uploads.get(s.store.database, upload.id) or upload
+    answer = _empty(201)
+    answer.headers["Location"] = schemas.address(s, f"{PATH}/{upload.id}")
+    answer.headers["Upload-Offset"] = str(upload.offset)
+    return _with_expiry(answer, upload)
+
+
+@routes.get(f"{PATH}/<upload_id>", provide_automatic_options=False)
+@documented(
+    Operation(
+        summary="Look at a resumable upload",
+        tag="uploads",
+        description="HEAD is the protocol's way to ask for the offset, in the same headers.",
+        answers={
+            200: Answer(
+                "The upload.",
+                schemas.UploadView,
+                headers={
+                    **_OFFSET,
+                    "Upload-Length": "Bytes of the whole, once that is known.",
+                    "Upload-Defer-Length": "1: the length is not known yet.",
+                    "Upload-Metadata": "As it came.",
+                    **_EXPIRES,
+                },
+            )
+        },
+        problems=(404, 410),
+    )
+)
+def show(upload_id: str) -> AnyResponse:
+    """One upload, for people and, by HEAD, for clients that resume."""
+    if request.method == "HEAD":
+        tus_headers.check_version(request)
+    s = services()
+    upload = find_upload(s, upload_id)
+    taken = jobs.status(s.store.database, upload.id) is not None
+    answer = jsonify(
+        {
+            "id": upload.id,
+            "name": upload.name,
+            "bytes": upload.length,
+            "offset": upload.offset,
+            "finished": upload.sha256 is not None,
+            "job": upload.id if taken else None,
+            "expires_at": schemas.timestamp(upload.expires_at),
+        }
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Upload-Offset"] = str(upload.offset)
+    if upload.length is None:
+        answer.headers["Upload-Defer-Length"] = "1"
+    else:
+        answer.headers["Upload-Length"] = str(upload.length)
+    if upload.details:
+        answer.headers["Upload-Metadata"] = upload.details
+    return _with_expiry(answer, upload)
+
+
+@routes.patch(f"{PATH}/<upload_id>", provide_automatic_options=False)
+@documented(
+    Operation(
+        summary="Send the next bytes of a resumable upload",
+        tag="uploads",
+        description="What arrived before a connection broke is kept, unless Upload-Checksum came with it.",
+        octets=tus_headers.MEDIA_TYPE,
+        parameters=(
+            _VERSION,
+            Parameter("Upload-Offset", "Bytes that are there already.", _BYTES, where="header", required=True),
+            Parameter("Upload-Length", "Bytes of the recording, if that was deferred.", _BYTES, where="header"),
+            _CHECKSUM,
+        ),
+        answers={204: Answer("Kept.", headers={**_OFFSET, **_EXPIRES})},
+        problems=(400, 404, 409, 410, 412, 413, 415, 423, 460, 503),
+    )
+)
+def append(upload_id: str) -> AnyResponse:
+    """Go on with an upload."""
+    tus_headers.check_version(request)
+    s = services()
+    upload = find_upload(s, upload_id)
+    tus_headers.check_type(request)
+    offset = tus_headers.number(request, "Upload-Offset")
+    if offset is None:
+        raise bad_option("Send Upload-Offset with the bytes that are there already; HEAD says how many.")
+    length = tus_headers.number(request, "Upload-Length")
+    tus_headers.check_length(length, max_bytes=s.settings.max_upload_bytes)
+    checksum = tus_headers.checksum(request)
+    _check_offset(upload, offset)
+    body = Incoming(request)
+    if upload.sha256 is not None:  # all is there: only nothing can be added
+        _check_declared(upload, length)
+        _check_room(body, 0)
+    else:
+        with held(s, upload.id) as hold:
+            upload = find_upload(s, upload_id)
+            _check_offset(upload, offset)
+            if length is not None and _check_declared(upload, length):
+                hold.declare(length)
+                upload.length = length
+            _check_room(body, (s.settings.max_upload_bytes if upload.length is None else upload.length) - offset)
+            offset = receive(s, hold, upload, body, checksum)
+    answer = _empty(204)
+    answer.headers["Upload-Offset"] = str(offset)
+    return _with_expiry(answer, find_upload(s, upload_id))
+
+
+@routes.delete(f"{PATH}/<upload_id>", provide_automatic_options=False)
+@documented(
+    Operation(
+        summary="Give a resumable upload up",
+        tag="uploads",
+        description="An upload that a job took is deleted with the job.",
+        parameters=(_VERSION,),
+        answers={204: Answer("Deleted.")},
+        problems=(404, 409, 410, 412, 423),
+    )
+)
+def delete(upload_id: str) -> AnyResponse:
+    """Delete what is there of it."""
+    tus_headers.check_version(request)
+    s = services()
+    upload = find_upload(s, upload_id)
+    if not uploads.abandon(s.store.database, upload.id):
+        if find_upload(s, upload_id).taken_at is not None:
+            raise Problem(409, f"A job was made of this upload; delete it with DELETE /v1/jobs/{upload.id}.")
+        raise busy()
+    _remove(s, upload.id)
+    return _empty(204)
+
+
+def _remove(s: Services, upload_id: str) -> None:
+    # Files first: a record without files is found again when it expires, files without a record only by the sweep.
+    s.store.files.delete(upload_id)
+    uploads.forget(s.store.database, upload_id)
+
+
+def _brings_bytes(body: Incoming) -> bool:
+    return bool(body.length) or request.mimetype == tus_headers.MEDIA_TYPE or "Transfer-Encoding" in request.headers
+
+
+def _check_room(body: Incoming, room: int) -> None:
+    if (body.length or 0) > room:
+        raise Problem(413, f"The upload has {room} bytes left, and the request brings more; send only what is missing.")
+
+
+def _check_offset(upload: ResumableUpload, offset: int) -> None:
+    if offset != upload.offset:
+        detail = f"The upload is at {upload.offset} bytes, not at {offset}; go on from there."
+        raise Problem(409, detail, headers={"Upload-Offset": str(upload.offset)})
+
+
+def _check_declared(upload: ResumableUpload, length: int | None) -> bool:
+    """Whether a length that came with a PATCH is news; refuse one that cannot be."""
+    if length is None or length == upload.length:
+        return False
+    if upload.length is not None:
+        raise bad_option(f"The Upload-Length of this upload is {upload.length} and cannot be changed.")
+    if length < upload.offset:
+        raise bad_option(f"The upload is at {upload.offset} bytes already, so its Upload-Length cannot be less.")
+    return True
+
+
+def _empty(status: int) -> AnyResponse:
+    answer = Response(status=status)
+    del answer.headers["Content-Type"]  # there is nothing to have a type
+    return answer
+
+
+def _with_expiry(answer: AnyResponse, upload: ResumableUpload) -> AnyResponse:
+    answer.headers["Upload-Expires"] = format_datetime(upload.expires_at, usegmt=True)
+    return answer
