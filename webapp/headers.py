@@ -3,14 +3,19 @@
 import re
 import time
 import uuid
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, g, request
 from werkzeug.wrappers import Response
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _DRAIN_SECONDS = 5.0
+_DRAIN_BYTES = 32 << 20
 _BLOCK = 1 << 18
 
 
@@ -40,24 +45,27 @@ def _complete(response: Response) -> Response:
     headers["Referrer-Policy"] = "no-referrer"
     headers.setdefault("Content-Security-Policy", API_POLICY)
     headers.setdefault("Cache-Control", "private, no-store")
-    if response.status_code >= 400:
-        _drain()
+    if response.status_code >= 400 and request.method not in {"GET", "HEAD"}:
+        environ = request.environ
+        # Once the answer is on its way: who listens while sending stops now.
+        response.call_on_close(lambda: _drain(environ))
     return response
 
 
-def _drain() -> None:
-    """Read on for a while after a refusal: a client that is still sending would not see the answer else."""
-    environ = request.environ
-    if not environ.get("wsgi.input_terminated") or request.method in {"GET", "HEAD"}:
+def _drain(environ: "WSGIEnvironment") -> None:
+    """Read on for a while after a refusal: some clients that are still sending would not see the answer else."""
+    if not environ.get("wsgi.input_terminated"):
         return
     socket = environ.get("gunicorn.socket")
-    end = time.monotonic() + _DRAIN_SECONDS
+    end, bytes_left = time.monotonic() + _DRAIN_SECONDS, _DRAIN_BYTES
     try:
-        while (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0 and bytes_left > 0:
             if socket is not None:
                 socket.settimeout(left)
-            if not environ["wsgi.input"].read(_BLOCK):
+            block = environ["wsgi.input"].read(_BLOCK)
+            if not block:
                 break
+            bytes_left -= len(block)
     except Exception:  # it is gone, or sends nonsense; there is nothing left to tell it
         structlog.get_logger(__name__).debug("the rest of a refused request could not be read", exc_info=True)
     finally:

@@ -119,6 +119,26 @@ def test_a_refusal_arrives_although_the_client_is_still_sending(server: Server, 
     assert server.stored() == before
 
 
+def test_five_gigabytes_are_refused_before_they_are_read(server: Server, tmp_path: Path) -> None:
+    before, taken = server.stored(), 0
+    recording = tmp_path / "large.wav"
+    with recording.open("wb") as sparse:
+        sparse.truncate(5 << 30)
+
+    def sent() -> Iterator[bytes]:
+        nonlocal taken
+        with recording.open("rb") as stream:
+            while block := stream.read(MB):
+                taken += len(block)
+                yield block
+
+    length = {"Content-Length": str(len(HEAD) + (5 << 30) + len(TAIL))}
+    response = httpx.post(f"{server.url}/v1/jobs", headers={**FORM, **length}, content=sent(), timeout=60)
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    assert taken < 200 * MB, "only what was on its way before the refusal arrived"
+    assert server.stored() == before
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_client_that_goes_away_leaves_nothing(server: Server, chunked: bool) -> None:
     before = server.stored()
