@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
 from pipelines.addresses import MAX_LENGTH
+from webapp.errors import like_openai
 from webapp.multipart import MAX_PARTS
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ _FETCHED = "The recording's address, http or https, public and without a login, 
 TAGS = {
     "jobs": "Recordings in: send, list, wait for, cancel, delete.",
     "uploads": "Large recordings in pieces, resumable (tus 1.0.0).",
+    "at once": "One call, one answer: a recording in, its text out.",
     "results": "What comes out: transcripts, subtitles, the recording.",
     "operating": "How the installation is.",
     "pages": "For people: start page and this document.",
@@ -47,6 +49,7 @@ PROBLEMS = {
     460: "The bytes do not add up to the checksum.",
     500: "Something went wrong on the server.",
     503: "Not now; try again after the time in Retry-After.",
+    504: "The job is not done in time; it goes on, and the detail names it.",
 }
 
 
@@ -75,6 +78,17 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Form:
+    """The form of one recording: fields of its own, then those of a job."""
+
+    name: str
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> schema."""
+    without: tuple[str, ...] = ()
+    """Fields of a job that it has not."""
+
+
+@dataclass(frozen=True)
 class Operation:
     """A route as the document describes it."""
 
@@ -91,6 +105,8 @@ class Operation:
     """Media type of the bytes it takes as they are."""
     takes_job: bool = False
     """Whether the body is the form that makes a job."""
+    form: Form | None = None
+    """Another form that makes a job."""
     public: bool = False
     """Whether it can be used without a key."""
     scope: str | None = None
@@ -169,10 +185,11 @@ class _Builder:
     """Collects the schemas that operations refer to."""
 
     def __init__(self) -> None:
-        from webapp.schemas import Problem  # its types need the services, which need the routes
+        from webapp.schemas import OpenAIError, Problem  # their types need the services, which need the routes
 
         self.schemas: dict[str, Any] = {}
         self._problem = self.schema(Problem)
+        self._openai_error = self.schema(OpenAIError)
 
     def schema(self, kind: Any) -> dict[str, Any]:
         """A type as a schema; what it is made of goes to the components."""
@@ -187,8 +204,9 @@ class _Builder:
     def operation(self, operation: Operation, rule: Rule, job_form: type[BaseModel]) -> dict[str, Any]:
         """One method of one address."""
         problems = {*operation.problems, *(() if operation.public else (401, 403, 429)), 500}
+        shape = self._openai_error if like_openai(rule.rule) else self._problem
         answers: dict[str, Any] = {str(k): self._answer(v) for k, v in operation.answers.items()}
-        answers |= {str(k): self._refusal(k) for k in sorted(problems)}
+        answers |= {str(k): _refusal(k, shape) for k in sorted(problems)}
         described: dict[str, Any] = {
             "operationId": rule.endpoint.replace(".", "_"),
             "summary": operation.summary,
@@ -208,6 +226,8 @@ class _Builder:
             described["requestBody"] = {"content": {operation.octets: {"schema": octets}}}
         if operation.takes_job:
             described["requestBody"] = self._form(job_form)
+        if operation.form is not None:
+            described["requestBody"] = self._single(operation.form, job_form)
         return described
 
     def _answer(self, answer: Answer) -> dict[str, Any]:
@@ -221,15 +241,19 @@ class _Builder:
             made["headers"] = {k: {"description": v, "schema": {"type": "string"}} for k, v in answer.headers.items()}
         return made
 
-    def _refusal(self, status: int) -> dict[str, Any]:
-        made = {"description": PROBLEMS[status], "content": {"application/problem+json": {"schema": self._problem}}}
-        if status in (429, 503):
-            made["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-        return made
-
     def _path(self, rule: Rule) -> Iterable[dict[str, Any]]:
         for name in sorted(rule.arguments):
             yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+    def _single(self, form: Form, job_form: type[BaseModel]) -> dict[str, Any]:
+        made = job_form.model_json_schema(ref_template=_COMPONENTS)
+        self.schemas.update(made.pop("$defs", {}))
+        others = {k: v for k, v in made["properties"].items() if k not in form.without and k not in form.fields}
+        fields = {"file": {**_FILE, "description": "The recording."}, **form.fields, **others}
+        about = {"title": form.name, "description": "A recording and how to transcribe it."}
+        self.schemas[form.name] = {**made, "required": ["file"], "properties": fields, **about}
+        schema = {"$ref": _COMPONENTS.format(model=form.name)}
+        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
     def _form(self, job_form: type[BaseModel]) -> dict[str, Any]:
         made = job_form.model_json_schema(ref_template=_COMPONENTS)
@@ -257,6 +281,14 @@ class _Builder:
             kind: {"schema": {"$ref": _COMPONENTS.format(model=name)}} for kind, name in zip(media, bodies, strict=True)
         }
         return {"required": True, "content": content}
+
+
+def _refusal(status: int, shape: Mapping[str, Any]) -> dict[str, Any]:
+    media = "application/json" if shape["$ref"].endswith("/OpenAIError") else "application/problem+json"
+    made: dict[str, Any] = {"description": PROBLEMS[status], "content": {media: {"schema": dict(shape)}}}
+    if status in (429, 503):
+        made["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return made
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

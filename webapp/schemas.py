@@ -29,6 +29,21 @@ class Problem(TypedDict):
     code: Annotated[str, Field(description="Stable name of the error.")]
 
 
+class OpenAIProblem(TypedDict):
+    """What went wrong, as OpenAI tells it."""
+
+    message: Annotated[str, Field(description="One sentence that says what to do.")]
+    type: str
+    param: Annotated[str | None, Field(description="The field or parameter that it is about.")]
+    code: Annotated[str | None, Field(description="Stable name of the error.")]
+
+
+class OpenAIError(TypedDict):
+    """An error where OpenAI's clients ask."""
+
+    error: OpenAIProblem
+
+
 class Source(TypedDict):
     """The recording. Duration and format are known once it was read."""
 
