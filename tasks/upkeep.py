@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from store import idempotency, jobs, steps
+from store import idempotency, jobs, steps, uploads
 from store.models import ACTIVE
 from tasks.app import AnyTask
 from tasks.worker import Worker
@@ -42,12 +42,12 @@ def look_after_jobs(worker: Worker) -> None:
     emptied = store.events.emptied()
     if emptied:
         # The queues are gone with everything else in Redis; the record is not.
-        _each("submit", jobs.unfinished(store.database), worker.flow.submit)
+        _each("submit job", jobs.unfinished(store.database), worker.flow.submit)
         store.events.remember()
     abandoned = steps.stale(store.database, seconds=ABANDONED_SECONDS)
-    _each("submit", abandoned, worker.flow.submit)
+    _each("submit job", abandoned, worker.flow.submit)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
-    _each("submit", jobs.standing(store.database, seconds=patience), worker.flow.submit)
+    _each("submit job", jobs.standing(store.database, seconds=patience), worker.flow.submit)
     idempotency.expire(store.database)
     if worker.settings.retention_days:
         expired = jobs.expired(store.database, days=worker.settings.retention_days)
@@ -56,9 +56,11 @@ def look_after_jobs(worker: Worker) -> None:
             # Files first: a row without files can be deleted again, files without a row are found only after a day.
             store.files.delete(job_id)
             worker.clear_scratch(job_id)
+            uploads.forget(store.database, job_id)
             jobs.delete_record(store.database, job_id)
 
-        _each("delete", expired, delete)
+        _each("delete job", expired, delete)
+    _each("delete upload", uploads.expired(store.database), lambda upload_id: _delete_upload(worker, upload_id))
 
 
 def remove_forgotten(worker: Worker) -> None:
@@ -66,7 +68,7 @@ def remove_forgotten(worker: Worker) -> None:
     store = worker.store
 
     def delete(job_id: str) -> None:
-        if jobs.status(store.database, job_id) is None:
+        if jobs.status(store.database, job_id) is None and uploads.get(store.database, job_id) is None:
             store.files.delete(job_id)
 
     _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
@@ -75,6 +77,13 @@ def remove_forgotten(worker: Worker) -> None:
         # A run may end, and take its folder along, while we look.
         with contextlib.suppress(FileNotFoundError):
             _remove_scratch(worker, folder, before)
+
+
+def _delete_upload(worker: Worker, upload_id: str) -> None:
+    """Delete an upload whose time is over; if a job took it, the files are the job's."""
+    if jobs.status(worker.store.database, upload_id) is None:
+        worker.store.files.delete(upload_id)
+    uploads.forget(worker.store.database, upload_id)
 
 
 def _remove_scratch(worker: Worker, folder: Path, before: float) -> None:
@@ -88,6 +97,6 @@ def _each(what: str, job_ids: Iterable[str], action: Callable[[str], None]) -> N
         try:
             action(job_id)
         except Exception:  # one bad row must not stop the sweep; the next sweep tries again
-            log.exception("upkeep could not %s job %s", what, job_id)
+            log.exception("upkeep could not %s %s", what, job_id)
         else:
-            log.info("upkeep: %s job %s", what, job_id)
+            log.info("upkeep: %s %s", what, job_id)

@@ -11,8 +11,9 @@ import redis
 from sqlalchemy import delete, update
 
 from config.settings import Settings
-from store import jobs, steps
-from store.models import Job, Step
+from store import jobs, steps, uploads
+from store.arrivals import continue_upload
+from store.models import Job, ResumableUpload, Step
 from store.steps import Piece
 from tasks import upkeep
 from tasks.worker import Worker, make_worker
@@ -37,9 +38,9 @@ def worker(server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
     made.store.database.engine.dispose()
 
 
-def job(worker: Worker, **columns: object) -> str:
+def job(worker: Worker, job_id: str | None = None, **columns: object) -> str:
     new = jobs.NewJob(
-        id=jobs.new_id(), owner="", options={"language": "en"}, stages=["normalise", "chunk"], source_name="x",
+        id=job_id or jobs.new_id(), owner="", options={"language": "en"}, stages=["normalise", "chunk"], source_name="x",
         source_bytes=1, source_sha256="",
     )  # fmt: skip
     jobs.create(worker.store.database, new)
@@ -144,3 +145,72 @@ def age(folder: Path, hours: float) -> None:
     at = time.time() - hours * 3600
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (at, at))
+
+
+def upload(worker: Worker, *, finished: bool, **columns: object) -> str:
+    new = uploads.NewUpload(owner="", name="x", details="", length=1 if finished else 9)
+    made = uploads.create(worker.store.database, new, hours=24)
+    assert uploads.lock(worker.store.database, made.id, claim="c", hours=24)
+    arrival = continue_upload(worker.store.files, made.id, offset=0, parts=[])
+    arrival.write(b"x")
+    if finished:
+        sha256 = arrival.finish(lambda: None)
+        assert uploads.complete(worker.store.database, made.id, claim="c", sha256=sha256, hours=24)
+    arrival.save()
+    arrival.close()
+    with worker.store.database.write() as session:
+        session.execute(update(ResumableUpload).where(ResumableUpload.id == made.id).values(lock=None, **columns))
+    return made.id
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_upload_goes_when_its_time_is_over_and_not_before(worker: Worker, finished: bool) -> None:
+    old = upload(worker, finished=finished, expires_at=ago(hours=1))
+    young = upload(worker, finished=finished)
+    upkeep.look_after_jobs(worker)
+    assert uploads.get(worker.store.database, old) is None
+    assert not Path(worker.store.files.address(old)).exists()
+    assert uploads.get(worker.store.database, young) is not None
+    assert list(Path(worker.store.files.address(young)).iterdir())
+
+
+def test_the_files_of_an_upload_that_a_job_took_are_the_jobs(worker: Worker) -> None:
+    taken = upload(worker, finished=True)
+    assert uploads.take(worker.store.database, taken)
+    job(worker, taken)
+    with worker.store.database.write() as session:
+        session.execute(update(ResumableUpload).values(expires_at=ago(hours=1)))
+    upkeep.look_after_jobs(worker)
+    assert uploads.get(worker.store.database, taken) is None
+    assert worker.store.files.exists(taken, "source")
+
+
+def test_a_job_that_expires_takes_its_upload_along(worker: Worker) -> None:
+    taken = upload(worker, finished=True)
+    job(worker, taken, status="done", finished_at=ago(days=31))
+    upkeep.look_after_jobs(worker)
+    assert uploads.get(worker.store.database, taken) is None
+    assert not Path(worker.store.files.address(taken)).exists()
+
+
+def test_the_sweep_leaves_an_upload_alone_that_nobody_writes_to(worker: Worker) -> None:
+    idle = upload(worker, finished=False)
+    age(Path(worker.store.files.address(idle)), 100)
+    upkeep.remove_forgotten(worker)
+    assert list(Path(worker.store.files.address(idle)).iterdir())
+
+
+def test_an_upload_whose_taker_died_can_be_taken_again(worker: Worker) -> None:
+    found = upload(worker, finished=True)
+    database = worker.store.database
+    assert uploads.take(database, found)
+    assert not uploads.take(database, found)
+    with database.write() as session:
+        session.execute(update(ResumableUpload).values(taken_at=ago(seconds=uploads.TAKING_SECONDS + 1)))
+    assert uploads.take(database, found)
+    with database.write() as session:
+        session.execute(update(ResumableUpload).values(taken_at=ago(days=1)))
+    job(worker, found)
+    assert not uploads.take(database, found)
+    uploads.release(database, found)
+    assert not uploads.take(database, found), "there is a job of it"
