@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from store import jobs
+from store import jobs, uploads
 from store.models import OVER, Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
@@ -202,6 +202,7 @@ def delete(job_id: str) -> AnyResponse:
         s.store.events.changed(job_id)
     # Files first: a row without files can be deleted again, files without a row are found only after a day.
     s.store.files.delete(job_id)
+    uploads.forget(s.store.database, job_id)
     jobs.delete_record(s.store.database, job_id)
     s.store.events.forget(job_id)
     s.store.events.changed(job_id)

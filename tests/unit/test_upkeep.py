@@ -40,8 +40,8 @@ def worker(server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
 
 def job(worker: Worker, job_id: str | None = None, **columns: object) -> str:
     new = jobs.NewJob(
-        id=job_id or jobs.new_id(), owner="", options={"language": "en"}, stages=["normalise", "chunk"], source_name="x",
-        source_bytes=1, source_sha256="",
+        id=job_id or jobs.new_id(), owner="", options={"language": "en"}, stages=["normalise", "chunk"],
+        source_name="x", source_bytes=1, source_sha256="",
     )  # fmt: skip
     jobs.create(worker.store.database, new)
     with worker.store.files.create(new.id, "source") as upload:
