@@ -69,6 +69,8 @@ def post(
             return Outcome(answer.status_code) if answer.is_success else _refused(answer)
     except addresses.AddressRefused as error:
         return Outcome(error=error.detail, final=True)
+    except httpx.InvalidURL:
+        return Outcome(error="The address cannot be used; send another with the next job.", final=True)
     except addresses.HostNotFound as error:
         return Outcome(error=error.detail)
     except (_OutOfTime, httpx.TimeoutException):

@@ -51,9 +51,13 @@ def register(worker: "Worker") -> None:
     @worker.app.task(name="webhook.due", bind=True)
     def due(_: AnyTask) -> None:
         """Send what is due."""
-        deliveries.give_up(worker.store.database)
-        for delivery_id in deliveries.due(worker.store.database):
-            _message(worker.flow, delivery_id)
+        try:
+            deliveries.give_up(worker.store.database)
+            for delivery_id in deliveries.due(worker.store.database):
+                # Those that are still waiting for a worker then are overtaken by later ones.
+                _message(worker.flow, delivery_id, expires=SOON_SECONDS)
+        except AWAY as error:
+            log.warning("what is due is sent a little later: %s", type(error).__name__)
 
 
 def tell(flow: Flow, job_id: str) -> None:
@@ -158,11 +162,10 @@ def _settle(worker: "Worker", delivery: Delivery, outcome: Outcome) -> None:
     what = "given up" if again is None else "to be tried again"
     log.info("delivery %s (%s of job %s): %s, %s", name, delivery.event, delivery.job_id, answer, what)
     if again is not None and (pause := (again - at).total_seconds()) <= SOON_SECONDS:
-        _message(worker.flow, name, seconds=pause)
+        # A little late rather than a little early, when it would not be due yet.
+        _message(worker.flow, name, countdown=pause + 0.1)
 
 
-def _message(flow: Flow, delivery_id: str, *, seconds: float | None = None) -> None:
+def _message(flow: Flow, delivery_id: str, **options: float) -> None:
     signature: Any = flow.app.signature("webhook.deliver", args=[delivery_id], immutable=True, queue=CPU)
-    # A little late rather than a little early, when it would not be due yet.
-    later = {} if seconds is None else {"countdown": seconds + 0.1}
-    signature.apply_async(**later)
+    signature.apply_async(**options)
