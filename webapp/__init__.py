@@ -8,7 +8,7 @@ from flask import Flask
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import auth, errors, headers, limits
+from webapp import auth, errors, headers, limits, tus
 from webapp.docs import routes as docs_routes
 from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
@@ -42,4 +42,5 @@ def create_app(settings: Settings) -> Flask:
     errors.install(app)
     for blueprint in (job_routes, result_routes, speaker_routes, key_routes, usage_routes, health_routes, docs_routes):
         app.register_blueprint(blueprint)
+    tus.install(app)
     return app
