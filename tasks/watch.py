@@ -1,9 +1,13 @@
 """A sign of life while a stage runs, and the ear for a cancel."""
 
+import logging
+import os
+import signal
 import threading
 import time
 from typing import Self
 
+from billiard import current_process
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Cancelled
@@ -11,8 +15,12 @@ from store import Store, jobs, steps
 from store.models import ACTIVE
 from store.steps import Piece
 
+log = logging.getLogger(__name__)
+
 LOOK_SECONDS = 0.5
 """How often the record is asked whether the work is still wanted; a cancel must stop the decoder within 2 s."""
+LISTEN_SECONDS = 1.0
+"""How long unwanted work may take to notice; a decoder in the middle of a batch hears nothing."""
 ALIVE_SECONDS = 5.0
 """How often the record is told that the work goes on."""
 STALE_SECONDS = 30.0
@@ -67,4 +75,13 @@ class Watch:
                 continue
             if not wanted:
                 self._unwanted.set()
+                if not self._ended.wait(LISTEN_SECONDS):
+                    self._stop_process()
                 return
+
+    def _stop_process(self) -> None:
+        """End what cannot be told to stop: the worker starts another process, and loads its model anew."""
+        if current_process().name == "MainProcess":  # not a worker's child: nobody would start another
+            return
+        log.warning("%s of job %s is not wanted any more and does not stop: its process ends", *self._piece[1::-1])
+        os.kill(os.getpid(), signal.SIGKILL)

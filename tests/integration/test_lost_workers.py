@@ -57,6 +57,18 @@ def test_a_chunk_that_always_kills_fails_its_job_and_not_the_worker(mortal: Stac
     assert mortal.run(SAMPLE)["status"] == "done"
 
 
+def test_a_decoder_that_hears_nothing_is_stopped_by_a_cancel(mortal: Stack, fuse: Path) -> None:
+    parent = mortal.processes["gpu1"].pid
+    fuse.write_text("h")
+    accepted = mortal.post(SAMPLE)
+    until(lambda: fuse.read_text() == "", 30, "the decoder to hang")
+    assert mortal.client.post(f"/v1/jobs/{accepted['id']}/cancel").is_success
+    # Far sooner than the decoder would have come back, and without its worker having been replaced.
+    assert mortal.run(SAMPLE, seconds=60)["status"] == "done"
+    assert mortal.client.get(f"/v1/jobs/{accepted['id']}").json()["status"] == "cancelled"
+    assert mortal.processes["gpu1"].pid == parent and mortal.processes["gpu1"].poll() is None
+
+
 def test_a_whole_worker_killed_is_replaced_by_another(mortal: Stack) -> None:
     undisturbed = mortal.transcript(mortal.run(SAMPLE)["id"])
     accepted = mortal.post(SAMPLE)

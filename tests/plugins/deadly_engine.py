@@ -1,11 +1,12 @@
 """An engine that is the demo model, but ends its process at a given moment: what a crash in a C library does.
 
 ``WHISPER_ENGINE=deadly``; the file named by ``LONGHAND_TEST_DEADLY`` says how often it still kills: each death takes
-one character off it. While it is empty the engine is harmless.
+one character off it; an ``h`` hangs instead, deaf to everything. While it is empty the engine is harmless.
 """
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Deadly:
             if n == 1 and left:
                 # In the middle of a chunk: some of it is done, the rest is not.
                 self._lives.write_text(left[1:])
+                if left[0] == "h":
+                    time.sleep(600)
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
