@@ -47,6 +47,8 @@ def _complete(response: Response) -> Response:
     headers.setdefault("Cache-Control", "private, no-store")
     if response.status_code >= 400 and request.method not in {"GET", "HEAD"}:
         environ = request.environ
+        if (request.content_length or 0) > _DRAIN_BYTES:  # perhaps too much to read on to the next request
+            headers["Connection"] = "close"
         # Once the answer is on its way: who listens while sending stops now.
         response.call_on_close(lambda: _drain(environ))
     return response
