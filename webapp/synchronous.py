@@ -13,9 +13,9 @@ from store.models import OVER, Job
 from store.waiters import SIGN_SECONDS
 from webapp import limits
 from webapp.auth import caller
-from webapp.connection import Connection
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
 from webapp.options import JobRequest
+from webapp.receiver import Receiver
 from webapp.services import Services
 from webapp.sharing import Asked, share, share_by_key
 from webapp.submission import key_of
@@ -64,11 +64,12 @@ class Call:
         self._s = s
         self._owner = caller().id
         self._size = request.content_length
-        self.connection = Connection(request.environ)
+        self.receiver = Receiver(request.environ)
         self._began = jobs.now()
         self._token: str | None = None
         self._settled = False
         """Whether the job needs nobody any more: it is over, or goes on by itself."""
+        self._handed_over = False
         self.job_id = ""
         self.replayed = False
         key = key_of(request)
@@ -89,7 +90,14 @@ class Call:
     ) -> None:
         if isinstance(error, Problem) and self.job_id:
             error.headers.setdefault(JOB_HEADER, self.job_id)
-        self.close()
+        if error is not None or not self._handed_over:
+            self.close()
+
+    def hand_over(self, answer: AnyResponse) -> AnyResponse:
+        """Let an answer that is sent bit by bit end the call, instead of the block."""
+        self._handed_over = True
+        answer.call_on_close(self.close)
+        return answer
 
     def close(self) -> None:
         """Give the place back. If the job is not over, it ends after a time of grace in which nobody came for it."""
@@ -146,6 +154,26 @@ class Call:
                 break
         return self.result()
 
+    def begun(self, seconds: float) -> None:
+        """Wait a moment until the recording has turned out to be readable, or not.
+
+        Raises:
+            ClientGone: There is nobody to answer to.
+            Problem: Why there will be no result.
+        """
+        s, end = self._s, time.monotonic() + seconds
+        with s.listening.to(self.job_id) as ear:
+            while (left := end - time.monotonic()) > 0:
+                job = jobs.get(s.store.database, self.job_id)
+                if job is None or job.status in OVER:
+                    self.result()
+                    return
+                if job.duration is not None:
+                    return
+                if self.receiver.gone():
+                    raise ClientGone
+                ear.wait(min(left, _PRESENCE_SECONDS))
+
     def news(self) -> Iterator[str | None]:
         """The job's status at once, whenever something happened to it and every few seconds; None: it was deleted.
 
@@ -159,11 +187,13 @@ class Call:
                 if due:
                     looked = time.monotonic()
                     yield jobs.status(s.store.database, self.job_id)
-                if self.connection.gone():
+                if self.receiver.gone():
                     raise ClientGone
                 if self._token is not None and time.monotonic() - signed >= SIGN_SECONDS:
                     signed = time.monotonic()
                     s.waiters.stay(self.job_id, self._token)
+                if s.listening.closed:
+                    raise _stopping()
                 left = self._end - time.monotonic()
                 if left <= 0:
                     raise self._timeout()
@@ -233,6 +263,12 @@ def _only_recording(form: Form) -> Recording:
     if not form.files[0].size:
         raise Problem(415, "The file is empty; send one with something in it.", code="unsupported_media")
     return form.files[0]
+
+
+def _stopping() -> Problem:
+    """The process ends; a client that sends its request again finds the job where it is."""
+    detail = "The server is being restarted; send the request again at once: the job goes on."
+    return Problem(503, detail, code="internal", headers={"Retry-After": "1"})
 
 
 def _no_result(job: Job | None) -> Problem:

@@ -1,0 +1,245 @@
+"""The forms of OpenAI's clients, read into the options of a job and the wishes for its answer."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from webapp.errors import bad_option
+from webapp.openai.names import own_name
+from webapp.options import JobRequest, check_fields
+from webapp.services import Services
+from webapp.synchronous import Fields, reading
+from webapp.values import BOOLEANS
+
+MAX_FIELD_BYTES = 16 << 20
+"""All fields of a form together: samples of voices come as text."""
+STREAM_CHUNK_SECONDS = 60
+"""Length of the pieces whose text is sent as they finish, unless the request says otherwise."""
+_VAD_CHUNK_SECONDS = 30
+_BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<key>[^\[\]]*)\]")
+Granularity = Literal["word", "segment"]
+AnyFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
+STREAMED = ("json", "text", "diarized_json")
+"""Formats that can be streamed."""
+
+
+class Vad(BaseModel):
+    """How the recording is cut."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["server_vad"]
+    prefix_padding_ms: int = Field(300, ge=0, le=10_000)
+    silence_duration_ms: int = Field(200, ge=0, le=60_000)
+    threshold: float = Field(0.5, ge=0, le=1)
+
+
+class Plain(BaseModel):
+    """The wishes for the answer of a translation."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = Field(
+        "json", description="What the answer looks like."
+    )
+
+
+class Wishes(Plain):
+    """The wishes for the answer of a transcription."""
+
+    response_format: AnyFormat = Field(  # type: ignore[assignment]  # more of them
+        "json",
+        description="What the answer looks like. diarized_json names the speaker A where speakers were not told apart.",
+    )
+    stream: bool = Field(
+        False,
+        description="Send the text as Server-Sent Events while it is being made; with the formats json, text and "
+        "diarized_json.",
+    )
+    include: list[Literal["logprobs"]] = Field(
+        [],
+        description="logprobs: how sure the model is of each word, as a token; in json and in streams.",
+    )
+    timestamp_granularities: list[Granularity] = Field(
+        [], description="What verbose_json holds times of: segments when not given. Other formats do not change."
+    )
+    chunking_strategy: Literal["auto"] | Vad | None = Field(
+        None,
+        description="auto, or an object of type server_vad, which makes the pieces short. Recordings are cut in their "
+        "silences in any case; the figures in the object change nothing.",
+    )
+    keywords: list[str] = Field([], max_length=500, description="Names and words to expect; the same as hotwords.")
+    known_speaker_names: list[str] = Field(
+        [], max_length=4, description="Names of the speakers in known_speaker_references; without effect as yet."
+    )
+    known_speaker_references: list[str] = Field(
+        [], max_length=4, description="As many samples of voices as there are names, as data URLs."
+    )
+
+    @property
+    def words(self) -> bool:
+        """Whether the answer cannot be made without the times of words."""
+        return "word" in self.timestamp_granularities or "logprobs" in self.include
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request wants."""
+
+    job: JobRequest
+    wishes: Wishes
+    model: str
+    """As the client calls it."""
+
+
+def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
+    """A form as what is wanted.
+
+    Args:
+        s: The services.
+        form: Field name -> its values.
+        translate: Whether the answer is to be in English.
+
+    Raises:
+        Problem: 400, which names the field; 404 the model.
+        pipelines.errors.OptionsError: Fields contradict each other.
+    """
+    kind = Plain if translate else Wishes
+    mine: dict[str, list[str]] = {}
+    jobs: dict[str, list[str]] = {}
+    for name, texts in _unbracketed(form).items():
+        given = [text for text in texts if text.strip()]
+        (mine if name in kind.model_fields else jobs)[name] = given
+    values = {name: _value(kind, name, given) for name, given in mine.items() if given}
+    wishes = Wishes.model_validate(check_fields(kind, values).model_dump())
+    _check_speakers(wishes)
+    model = _once("model", jobs.pop("model", []))
+    own = own_name(s.settings, model or None)
+    jobs |= {"model": [own]} if own else {}
+    _translate(jobs, translate)
+    return Wanted(reading(s, _with(jobs, wishes)), wishes, model)
+
+
+def _unbracketed(form: Fields) -> dict[str, list[str]]:
+    """``name[]`` and ``name[0]`` as values of ``name``, ``name[key]`` as an object of them: so clients write them."""
+    found: dict[str, list[str]] = {}
+    objects: dict[str, dict[str, str]] = {}
+    for spelling, texts in form.items():
+        split = _BRACKETS.fullmatch(spelling)
+        if split is None:
+            found.setdefault(spelling, []).extend(texts)
+        elif not split["key"] or split["key"].isdecimal():
+            found.setdefault(split["name"], []).extend(texts)
+        elif len(texts) != 1:
+            raise bad_option(f"Give {spelling[:60]} once, not {len(texts)} times.", param=spelling[:60])
+        else:
+            objects.setdefault(split["name"], {})[split["key"]] = texts[0]
+    for name, members in objects.items():
+        found.setdefault(name, []).append(json.dumps(members))
+    return found
+
+
+def _value(kind: type[BaseModel], name: str, given: Sequence[str]) -> Any:
+    """The text of a field as what it wants; still unchecked."""
+    if "list" in str(kind.model_fields[name].annotation):
+        return [item for text in given for item in _items(name, text)]
+    text = _once(name, given)
+    if name == "chunking_strategy" and text != "auto":
+        found = _json(name, text) if text.startswith("{") else None
+        if not isinstance(found, dict) or found.get("type") != "server_vad":
+            raise bad_option("chunking_strategy must be auto, or an object of the type server_vad.", param=name)
+        return check_fields(Vad, found)
+    return BOOLEANS.get(text.casefold(), text) if name == "stream" else text
+
+
+def _once(name: str, given: Sequence[str]) -> str:
+    if len(given) > 1:
+        raise bad_option(f"Give {name} once, not {len(given)} times.", param=name)
+    return given[0].strip() if given else ""
+
+
+def _items(name: str, text: str) -> list[Any]:
+    """A JSON array, a list with commas where no item can have one, or one item."""
+    if text.lstrip().startswith("["):
+        return list(_json(name, text))
+    if name in {"include", "timestamp_granularities"}:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return [text]
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad_option(f"{name} is not valid JSON; see /docs for what it may be.", param=name) from error
+
+
+def _check_speakers(wishes: Wishes) -> None:
+    names, samples = wishes.known_speaker_names, wishes.known_speaker_references
+    if len(names) != len(samples):
+        detail = "known_speaker_names and known_speaker_references must have as many entries as each other."
+        raise bad_option(detail, param="known_speaker_references")
+    if any(not re.match(r"data:[^,]{0,200},", sample) for sample in samples):
+        detail = "known_speaker_references must be data URLs such as data:audio/wav;base64,…"
+        raise bad_option(detail, param="known_speaker_references")
+    if wishes.stream and wishes.response_format not in STREAMED:
+        detail = f"With stream=true response_format must be one of {', '.join(STREAMED)}."
+        raise bad_option(detail, param="response_format")
+
+
+def _translate(jobs: dict[str, list[str]], translate: bool) -> None:
+    if not translate:
+        return
+    if jobs.get("task", ["translate"]) not in ([], ["translate"]):
+        raise bad_option("Everything is translated here; transcribe at /v1/audio/transcriptions.", param="task")
+    jobs["task"] = ["translate"]
+
+
+def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]:
+    """The fields of a job with what follows from the wishes."""
+    made = dict(jobs)
+    if words := [word.strip() for word in wishes.keywords if word.strip()]:
+        made["hotwords"] = [", ".join([*made.get("hotwords", []), *words])]
+    if wishes.words and BOOLEANS.get("".join(made.get("word_timestamps", [])).strip().casefold()) is False:
+        detail = "word_timestamps=false leaves nothing to make the words and logprobs of that were asked for."
+        raise bad_option(detail, param="word_timestamps")
+    if wishes.chunking_strategy is not None and not made.get("vad_filter"):
+        made["vad_filter"] = ["true"]
+    if not made.get("chunk_seconds"):
+        if isinstance(wishes.chunking_strategy, Vad):
+            made["chunk_seconds"] = [str(_VAD_CHUNK_SECONDS)]
+        elif wishes.stream:
+            made["chunk_seconds"] = [str(STREAM_CHUNK_SECONDS)]
+    return made
+
+
+def schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The fields as the API document describes them; lists may be written with brackets as well."""
+    made = kind.model_json_schema()
+    definitions = made.pop("$defs", {})
+    found: dict[str, dict[str, Any]] = {
+        "model": {
+            "type": "string",
+            "description": "A model of /v1/models; whisper-1 and all names that begin with gpt- are the default.",
+        }
+    }
+    for name, schema in made["properties"].items():
+        whole = json.loads(re.sub(r'\{"\$ref": "#/\$defs/(\w+)"\}', _Inline(definitions), json.dumps(schema)))
+        found[name] = whole
+        if whole.get("type") == "array":
+            found[f"{name}[]"] = {**whole, "description": f"The same as {name}."}
+    return found
+
+
+class _Inline:
+    """Puts a definition in the place that refers to it."""
+
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self._definitions = definitions
+
+    def __call__(self, found: re.Match[str]) -> str:
+        return json.dumps(self._definitions[found[1]])
