@@ -92,6 +92,11 @@ class Listening:
         """Give the connection back. Who still listens goes on by the clock."""
         self._hub.end()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the process is about to end: nobody should wait on."""
+        return self._hub.ended
+
     def begin_anew(self) -> None:
         """Forget everything without closing it (after a fork)."""
         self._hub = _Hub(self._url)
@@ -120,11 +125,16 @@ class _Hub:
         subscription = self._subscription
         return subscription is not None and subscription.confirmed
 
+    @property
+    def ended(self) -> bool:
+        """Whether it wakes nobody any more."""
+        return self._ended.is_set()
+
     def open(self, job_id: str) -> Ear:
         ear = Ear(self)
         with self._lock:
             self._ears[job_id].add(ear)
-            if self._thread is None and not self._ended.is_set():
+            if self._thread is None and not self.ended:
                 thread = threading.Thread(target=self._run, name="listening", daemon=True)
                 with contextlib.suppress(RuntimeError):  # no thread to be had: by the clock then
                     thread.start()
@@ -159,11 +169,12 @@ class _Hub:
                         self._hear(subscription)
                     return
             except Exception as error:  # whatever it is, whoever listens must not wait for a thread that is dead
-                told = told and not self.hearing
-                if not told and not self._ended.is_set():
+                heard, self._subscription = self.hearing, None
+                if (heard or not told) and not self.ended:
                     log.warning("Redis is away; whoever waits for a job looks every second until it is back: %s", error)
-                    told = True
-                self._subscription = None
+                told = True
+                if heard:
+                    self._ring(None)  # from now on they look by themselves more often
                 self._ended.wait(_RETRY)
 
     def _hear(self, subscription: "_Subscription") -> None:
@@ -188,7 +199,7 @@ class _Hub:
         """Whether the thread may end; if so, the next to listen starts another."""
         with self._lock:
             lingered = not self._ears and time.monotonic() - self._idle_since > _LINGER
-            if self._ended.is_set() or lingered:
+            if self.ended or lingered:
                 self._thread = None
                 return True
             return False

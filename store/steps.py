@@ -160,6 +160,13 @@ def finished(database: Database, job_id: str) -> set[str]:
         return set(session.scalars(query))
 
 
+def done_items(database: Database, job_id: str, stage: str, *, first: int = 0) -> list[int]:
+    """Numbers of a stage's chunks that are done, from ``first`` on, in order."""
+    with database.read() as session:
+        query = select(Step.item).where(Step.job_id == job_id, Step.stage == stage, Step.status == "done")
+        return list(session.scalars(query.where(Step.item >= first).order_by(Step.item)))
+
+
 def stale(database: Database, *, seconds: float) -> list[str]:
     """Ids of active jobs with running work that has shown no sign of life for this long; that work is freed."""
     dead = and_(Step.status == "running", Step.alive_at < now() - timedelta(seconds=seconds))

@@ -9,10 +9,15 @@ from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
 from webapp import auth, errors, headers, limits, tus
+from webapp.deliveries import routes as delivery_routes
 from webapp.docs import routes as docs_routes
+from webapp.events import routes as event_routes
+from webapp.gateway import routes as gateway_routes
 from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
 from webapp.keys import routes as key_routes
+from webapp.openai import routes as openai_routes
+from webapp.pages import routes as page_routes
 from webapp.results import routes as result_routes
 from webapp.services import install, make_services
 from webapp.speakers import routes as speaker_routes
@@ -40,7 +45,20 @@ def create_app(settings: Settings) -> Flask:
     auth.install(app)
     limits.install(app, settings)
     errors.install(app)
-    for blueprint in (job_routes, result_routes, speaker_routes, key_routes, usage_routes, health_routes, docs_routes):
+    for blueprint in (
+        job_routes,
+        delivery_routes,
+        event_routes,
+        result_routes,
+        speaker_routes,
+        gateway_routes,
+        openai_routes,
+        key_routes,
+        usage_routes,
+        health_routes,
+        docs_routes,
+        page_routes,
+    ):
         app.register_blueprint(blueprint)
     tus.install(app)
     return app

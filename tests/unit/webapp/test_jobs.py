@@ -163,19 +163,12 @@ def test_metadata_comes_back_untouched(client: FlaskClient, send: Send) -> None:
     assert list(found) == ["z", "a", ""]
 
 
-def test_events_say_that_they_come_later(client: FlaskClient, send: Send) -> None:
-    response = client.get(send().json["links"]["events"], headers=AUTH)
-    assert is_problem(response, 404, "not_found") and "wait=30" in response.json["detail"]
-    response = client.get(f"/v1/jobs/{'0' * 32}/events", headers=AUTH)
-    assert is_problem(response, 404, "not_found") and "no such job" in response.json["detail"]
-
-
 def test_json_ends_with_its_line(client: FlaskClient, services: Services, send: Send) -> None:
     sent = send()
     assert sent.data.endswith(b"}\n")
     job_id = sent.json["id"]
     work_off(services, job_id)
-    for path in ("", "/transcript", "/transcript.json", "/events"):
+    for path in ("", "/transcript", "/transcript.json"):
         assert client.get(f"/v1/jobs/{job_id}{path}", headers=AUTH).data.endswith(b"}\n"), path
     for path in ("/v1/jobs", f"/results/{job_id}", "/health", "/openapi.json"):
         assert client.get(path, headers=AUTH).data.endswith(b"}\n"), path

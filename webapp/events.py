@@ -1,0 +1,202 @@
+"""Following a job: Server-Sent Events."""
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, request, stream_with_context
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.wrappers import Response as AnyResponse
+
+from store import jobs
+from store.listening import Ear
+from store.models import ACTIVE, OVER, Job
+from webapp import schemas
+from webapp.errors import RETRY_SECONDS, Problem, bad_option
+from webapp.live import LiveSegments
+from webapp.lookup import find_job
+from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.receiver import Receiver
+from webapp.services import Services, services
+
+log = structlog.get_logger(__name__)
+routes = Blueprint("events", __name__)
+
+KEEP_ALIVE_SECONDS = 15.0
+LEAST_SECONDS = 0.5
+"""Between two looks at a job that goes on."""
+RETRY_MILLISECONDS = 2000
+"""How long a client that lost the connection waits before it comes again."""
+SEND_SECONDS = 30.0
+"""A client that takes nothing for this long is let go."""
+
+_LAST = Parameter(
+    "Last-Event-ID",
+    "The id of the last event that was received; the segments after it follow. Anything else is ignored.",
+    where="header",
+)
+_ID = re.compile(r"(?P<segment>[0-9]{1,9}|-)(?:\.(?P<end>done|failed|cancelled))?")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a client has seen of a job's events, as their ids say it: ``7``, or ``7.done`` after the end."""
+
+    segment: int = -1
+    """Number of the last segment."""
+    end: str | None = None
+    """How the job ended."""
+
+    def __str__(self) -> str:
+        """As an id."""
+        return f"{'-' if self.segment < 0 else self.segment}{f'.{self.end}' if self.end else ''}"
+
+
+@routes.get("/v1/jobs/<job_id>/events")
+@documented(
+    Operation(
+        summary="Follow a job",
+        description="Server-Sent Events with JSON as their data: first job (the whole job), then progress (status, "
+        "progress, eta_seconds, queue_position and steps, when they change), segment (one of the transcript's, as soon "
+        "as it is certain, in order), at last done, failed or cancelled (the whole job), and the stream ends. A "
+        "comment comes every 15 seconds. A stream that breaks off goes on with Last-Event-ID, which browsers send by "
+        "themselves; whoever has seen the end gets 204.",
+        answers={
+            200: Answer("The events.", media={"text/event-stream": {"type": "string"}}),
+            204: Answer("The job is over, and this client has seen the end."),
+        },
+        problems=(400, 404, 503),
+        parameters=(_LAST,),
+    )
+)
+def events(job_id: str) -> AnyResponse:
+    """What happens to a job."""
+    if request.args:
+        raise bad_option("There are no parameters here; send Last-Event-ID as a header.")
+    s = services()
+    job = find_job(s, job_id)
+    seen = _place(request.headers.get("Last-Event-ID", ""))
+    if seen.end is not None and seen.end == job.status:
+        answer = Response(status=204)
+        del answer.headers["Content-Type"]  # there is nothing to have a type
+        return answer
+    if request.method == "HEAD":
+        return _answer(())
+    if not s.waiting.acquire(blocking=False):
+        detail = "Very many requests follow or wait for jobs just now; try again, or look at the job now and then."
+        raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+    with contextlib.ExitStack() as place:
+        place.callback(s.waiting.release)
+        answer = _answer(stream_with_context(_Stream(s, job, seen).run()))
+        answer.call_on_close(place.pop_all().close)
+    return answer
+
+
+def _answer(events: Any) -> Response:
+    answer = Response(events, content_type="text/event-stream")
+    answer.headers["Cache-Control"] = "private, no-cache, no-transform"
+    answer.headers["X-Accel-Buffering"] = "no"  # nginx would keep events back
+    return answer
+
+
+def _place(last_id: str) -> Place:
+    found = _ID.fullmatch(last_id.strip())
+    if found is None:
+        return Place()
+    segment, end = found["segment"], found["end"]
+    return Place(-1 if segment == "-" else int(segment), end)
+
+
+class _Stream:
+    """The events of one job for one client."""
+
+    def __init__(self, s: Services, job: Job, seen: Place) -> None:
+        self._s = s
+        self._job = job
+        self._seen = seen.segment
+        self._segments = LiveSegments(s, job.id)
+        self._client = Receiver(request.environ)
+        self._shown: Any = None
+
+    def run(self) -> Iterator[str]:
+        """The stream's text, until the job ends or the client goes."""
+        try:
+            for text in self._run():
+                if not self._client.takes(SEND_SECONDS):
+                    return
+                yield text
+        except SQLAlchemyError as error:
+            # The client comes again by itself and gets a proper answer, or goes on where it was.
+            log.warning("a stream of events was broken off", job=self._job.id, reason=str(error))
+
+    def _run(self) -> Iterator[str]:
+        job: Job | None = self._job
+        with self._s.listening.to(self._job.id) as ear:
+            yield f"retry: {RETRY_MILLISECONDS}\n\n" + self._whole("job", self._job)
+            due = time.monotonic() + KEEP_ALIVE_SECONDS
+            while job is not None:
+                looked = time.monotonic()
+                yield from self._news(job)
+                if job.status in OVER:
+                    return
+                called = False
+                while not called:
+                    called = ear.wait(due - time.monotonic())
+                    if self._left():
+                        return
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + KEEP_ALIVE_SECONDS
+                        yield ": still here\n\n"
+                self._rest(ear, looked + LEAST_SECONDS)
+                job = jobs.get(self._s.store.database, self._job.id)
+
+    def _left(self) -> bool:
+        """Whether nobody reads on, or the process ends."""
+        return self._client.gone() or self._s.listening.closed
+
+    def _rest(self, ear: Ear, until: float) -> None:
+        """Wait, so that a job with many workers does not send events without end; its own end is told at once."""
+        while (left := until - time.monotonic()) > 0 and jobs.status(self._s.store.database, self._job.id) in ACTIVE:
+            ear.wait(left)
+
+    def _news(self, job: Job) -> Iterator[str]:
+        """What the client has not seen of the job as it is now."""
+        over = job.status in OVER
+        view = schemas.job_view(self._s, job)
+        shown = _essence(view)
+        if self._shown is None:
+            self._shown = shown
+        elif shown != self._shown and not over:
+            self._shown = shown
+            yield _event("progress", _dump({name: view[name] for name in _PROGRESS}))  # type: ignore[literal-required]
+        for segment in self._segments.each():
+            if segment.id > self._seen:
+                self._seen = segment.id
+                yield _event("segment", segment.model_dump_json(), place=Place(segment.id))
+        if over:
+            yield _event(job.status, _dump(view), place=Place(self._seen, job.status))
+
+    def _whole(self, name: str, job: Job) -> str:
+        return _event(name, _dump(schemas.job_view(self._s, job)))
+
+
+_PROGRESS = ("status", "progress", "eta_seconds", "queue_position", "steps")
+
+
+def _essence(view: schemas.JobView) -> Any:
+    """What must differ for an event to be worth sending: times run by themselves."""
+    steps = [{name: value for name, value in step.items() if name != "seconds"} for step in view["steps"]]
+    return (view["status"], view["progress"], view["queue_position"], steps)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _event(name: str, data: str, *, place: Place | None = None) -> str:
+    return f"{f'id: {place}{chr(10)}' if place else ''}event: {name}\ndata: {data}\n\n"

@@ -1,0 +1,99 @@
+"""The segments of a job that is under way, as they become final: those its transcript will have, in the same order."""
+
+from collections.abc import Iterator
+
+from pipelines import transcripts
+from pipelines.documents import ChunkPlan, ChunkTranscript, Segment
+from pipelines.joining import Joiner
+from pipelines.stages.export import TRANSCRIPT
+from store import steps
+from webapp.services import Services
+
+_PLAN = "chunks.json"
+_PARTS = "segments/*.json"
+
+
+class LiveSegments:
+    """Hands out each segment of a job once.
+
+    What a chunk heard is taken when its step is done, not when its file is there: until then the work may be done anew,
+    and differently. Once there is a transcript, the rest comes out of it.
+
+    Args:
+        s: Where the job is.
+        job_id: The job.
+    """
+
+    def __init__(self, s: Services, job_id: str) -> None:
+        self._s = s
+        self._job_id = job_id
+        self._author = _author(s, TRANSCRIPT)
+        self._reporter = _author(s, _PARTS)
+        self._joiner: Joiner | None = None
+        self._chunks = 0
+        """How many there are, once that is known."""
+        self._joined = 0
+        self._given = 0
+        self._complete = False
+
+    def more(self) -> list[Segment]:
+        """The segments that have become final since the last call, numbered from 0 through all calls."""
+        return list(self.each())
+
+    def each(self) -> Iterator[Segment]:
+        """The same, one at a time: those of many hours need not be in memory at once."""
+        if self._complete:
+            return
+        if self._author in steps.finished(self._s.store.database, self._job_id):
+            yield from self._out_of_the_transcript()
+            return
+        for item in steps.done_items(self._s.store.database, self._job_id, self._reporter, first=self._joined):
+            if item != self._joined:
+                return  # a later chunk is done before an earlier one
+            try:
+                part = self._part(item)
+            except FileNotFoundError:
+                # Tidied away: the transcript is there by now, or everything was deleted.
+                yield from self._out_of_the_transcript()
+                return
+            yield from self._join(part)
+
+    def _part(self, item: int) -> ChunkTranscript:
+        """What a chunk heard."""
+        if self._joiner is None:
+            plan = ChunkPlan.model_validate_json(self._read(_PLAN))
+            self._joiner, self._chunks = Joiner(plan), len(plan.chunks)
+        return ChunkTranscript.model_validate_json(self._read(_PARTS.replace("*", str(item))))
+
+    def _join(self, part: ChunkTranscript) -> Iterator[Segment]:
+        if self._joiner is None:
+            return
+        found = self._joiner.add(part)
+        self._joined += 1
+        if self._joined == self._chunks:
+            self._complete, self._joiner = True, None
+        for segment in found:
+            self._given += 1
+            yield segment
+
+    def _out_of_the_transcript(self) -> Iterator[Segment]:
+        try:
+            stream = self._s.store.files.open(self._job_id, TRANSCRIPT)
+        except FileNotFoundError:
+            return
+        self._complete, self._joiner = True, None
+        with stream:
+            transcripts.read_summary(stream)
+            for number, segment in enumerate(transcripts.read_segments(stream)):
+                if number >= self._given:
+                    self._given += 1
+                    yield segment
+
+    def _read(self, name: str) -> bytes:
+        with self._s.store.files.open(self._job_id, name) as stream:
+            return stream.read()
+
+
+def _author(s: Services, name: str) -> str:
+    """The stage that writes a file."""
+    return next(stage.name for stage in s.flow.stages.values() if name in stage.writes)
