@@ -52,6 +52,7 @@ class Incoming:
                 if self.length is None or time.monotonic() - heard > SILENCE_SECONDS:
                     yield from self._rest()
                     return
+                yield from self._buffered()
                 yield None
                 continue
             except Exception:  # the server's own classes for a body cut short or wrongly framed
@@ -63,6 +64,24 @@ class Incoming:
             heard = time.monotonic()
             self.received += len(block)
             yield block
+
+    def _buffered(self) -> Iterator[bytes]:
+        """During a pause: what the server holds back because it is less than was asked for; it gives 1 kB at least."""
+        size = _BLOCK
+        self._socket.settimeout(0.001)
+        try:
+            while size >= 1024:
+                try:
+                    block = bytes(self._stream.read(size))
+                except TimeoutError:
+                    size //= 2
+                    continue
+                if not block:
+                    return
+                self.received += len(block)
+                yield block
+        finally:
+            self._socket.settimeout(self._patience)
 
     def _rest(self) -> Iterator[bytes]:
         """What the server had read before the connection broke, but not handed out."""
