@@ -117,6 +117,12 @@ def check(url: str, *, allow_private: bool, max_length: int = MAX_LENGTH) -> Add
     return found
 
 
+def shown(url: str) -> str:
+    """An address that was refused as its sender may see it again: without a password, and short."""
+    kept = "".join(c for c in url if unicodedata.category(c) not in {"Cc", "Cs"})
+    return re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1", kept)[:MAX_LENGTH]
+
+
 def is_public(address: str) -> bool:
     """Whether everybody on the internet means the same machine by this IP address."""
     return _public(ipaddress.ip_address(address))

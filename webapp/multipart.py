@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from werkzeug.http import parse_options_header
 
 MAX_HEAD_BYTES = 16 * 1024
+MAX_PARTS = 1000
 _MAX_PADDING = 64
 _LINE_END = re.compile(rb"[ \t]*\r\n")
 _LINE_END_BEGUN = re.compile(rb"-?|[ \t]*\r?")

@@ -114,6 +114,8 @@ class Operation:
     ``transcribe``."""
     description: str = ""
     tag: str = "jobs"
+    ticket: bool = False
+    """Whether a player's ticket opens it as a key does (GET and HEAD only)."""
 
 
 def documented(operation: Operation) -> Callable[[_View], _View]:
@@ -165,7 +167,21 @@ def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(builder.schemas.items())),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "The API key."}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The API key. 'Token <key>', the key alone, and the headers X-API-Key and Api-Key "
+                    "are understood, too. Where requests are limited, answers carry RateLimit-Limit, "
+                    "RateLimit-Remaining and RateLimit-Reset (seconds).",
+                },
+                "ticket": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "longhand-ticket",
+                    "description": "For players in browsers; POST /v1/jobs/{job_id}/audio/ticket sets it.",
+                },
+            },
         },
     }
 
@@ -218,6 +234,8 @@ class _Builder:
             described["description"] = operation.description
         if operation.public:
             described["security"] = []
+        elif operation.ticket:
+            described["security"] = [{"key": []}, {"ticket": []}]
         if operation.body is not None:
             schema = dict(operation.body)
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -4,9 +4,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from config.settings import Settings
@@ -19,6 +19,7 @@ from webapp.models import allowed_model
 from webapp.uploads import REFERENCES
 from webapp.values import BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
 _SPELLINGS = {"diarize": "diarise"}
@@ -233,6 +234,16 @@ class OptionReader:
         if "languages" in values:  # the request wants it found out
             del chosen["language"]
         return {k: v for k, v in chosen.items() if v is not None and k in self.model.model_fields}
+
+
+def check_fields(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Values as a model; what is wrong is named.
+
+    Raises:
+        Problem: 400.
+    """
+    checked: _Model = _validate(model, values)
+    return checked
 
 
 def check_query(model: type[Any], given: Mapping[str, Any], *, also: Collection[str] = ()) -> Any:

@@ -45,12 +45,12 @@ class OpenAIError(TypedDict):
 
 
 class Source(TypedDict):
-    """The recording. Duration and format are known once it was read."""
+    """The recording: one that is fetched has its address's name, 0 bytes and an empty sha256 until it is here."""
 
     name: str
-    bytes: int
-    duration: Annotated[float | None, Field(description="Seconds.")]
-    format: str | None
+    bytes: Annotated[int, Field(ge=0)]
+    duration: Annotated[float | None, Field(description="Seconds; known once it was read.")]
+    format: Annotated[str | None, Field(description="Known once it was read.")]
     sha256: str
 
 

@@ -9,21 +9,25 @@ from dataclasses import dataclass
 import structlog
 from flask import Request
 
+from pipelines import addresses
+from pipelines.names import name_in_address
 from store import idempotency, jobs
 from store.models import Job
 from tasks import webhooks
 from webapp import limits
 from webapp.auth import caller
+from webapp.bodies import taken
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
 from webapp.options import JobRequest
 from webapp.services import Services
-from webapp.uploads import Form, Recording, received
+from webapp.uploads import Form, Recording, Reference
 
 log = structlog.get_logger(__name__)
 
 KEY = "Idempotency-Key"
 _KEY = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+_STATUS = {"unsupported_media": 415, "invalid_option": 400, "not_found": 404}
 _EMPTY = "The file is empty; send one with something in it."
 
 
@@ -35,6 +39,8 @@ class Entry:
     wanted: JobRequest
     refusal: str | None = None
     """Why it cannot be used, in a sentence: its job fails at once, and does not sink the others."""
+    code: str = "unsupported_media"
+    """Stable name of that refusal."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,17 @@ def accept(s: Services, request: Request) -> Accepted:
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     key = key_of(request)
-    if request.is_json:
-        raise _no_json(request)
     if key is None:  # else it may be the same request again, which makes nothing
         limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
-    with received(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
+    with taken(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
         entries = _entries(s, form)
         if not entries:
-            raise bad_option("Send a recording in the field 'file', as curl -F file=@talk.mp3 does.")
+            raise bad_option(
+                "Send a recording in the field 'file', as curl -F file=@talk.mp3 does, or its address in url."
+            )
         batch = jobs.new_id() if len(entries) > 1 else None
-        if batch is None and not entries[0].recording.size:
-            raise Problem(415, _EMPTY, code="unsupported_media")
+        if batch is None and entries[0].refusal is not None:
+            raise Problem(_STATUS[entries[0].code], entries[0].refusal, code=entries[0].code)
         if key is None:
             return Accepted(create(s, entries, batch=batch), batch)
         return _once(s, entries, batch, key)
@@ -102,7 +108,7 @@ def create(
             if entry.refusal is None:
                 s.flow.submit(entry.recording.id)
             else:
-                jobs.fail(database, entry.recording.id, code="unsupported_media", detail=entry.refusal, stage=None)
+                jobs.fail(database, entry.recording.id, code=entry.code, detail=entry.refusal, stage=None)
         for entry in entries:
             if entry.refusal is not None:
                 webhooks.tell(s.flow, entry.recording.id)
@@ -115,8 +121,23 @@ def create(
 
 
 def _entries(s: Services, form: Form) -> list[Entry]:
-    wanted = s.options.read(form.fields)
-    return [Entry(recording, wanted, None if recording.size else _EMPTY) for recording in form.files]
+    wanted = s.options.read(form.fields) if form.typed is None else s.options.read_typed(form.typed)
+    return [
+        _fetched(s, source.text, wanted)
+        if isinstance(source, Reference)
+        else Entry(source, wanted, None if source.size else _EMPTY)
+        for source in form.sources
+    ]
+
+
+def _fetched(s: Services, url: str, wanted: JobRequest) -> Entry:
+    """A recording that a worker will fetch; until then nothing is known of it but where it is."""
+    recording = Recording(jobs.new_id(), name_in_address(url), 0, "")
+    try:
+        good = addresses.check(url, allow_private=s.settings.allow_private_urls).url
+    except addresses.AddressRefused as error:
+        return Entry(recording, s.options.fetching(wanted, addresses.shown(url)), f"url: {error.detail}", error.code)
+    return Entry(recording, s.options.fetching(wanted, good))
 
 
 def _once(s: Services, entries: Sequence[Entry], batch: str | None, key: str) -> Accepted:
@@ -198,11 +219,3 @@ def key_of(request: Request) -> str | None:
     if text is not None and not _KEY.fullmatch(text):
         raise bad_option(f"{KEY} must be 1 to 255 printable ASCII characters, such as a UUID.")
     return text
-
-
-def _no_json(request: Request) -> Problem:
-    body = request.get_json(silent=True)
-    if isinstance(body, dict) and "url" in body:
-        detail = "Recordings by address (url) come with a later version; send multipart/form-data with a file."
-        return bad_option(detail)
-    return bad_option("Send the recording in the field 'file' of multipart/form-data, as curl -F file=@talk.mp3 does.")

@@ -13,13 +13,12 @@ from pipelines.names import display_name
 from store import jobs
 from store.files import Storage, Upload
 from webapp.errors import Problem, bad_option
-from webapp.multipart import BrokenForm, FormParts, Head
+from webapp.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 
 FILE = "file"
 REFERENCES = ("url",)
 """Fields that name a recording which is not in the request."""
 SOURCE = "source"
-MAX_PARTS = 1000
 MAX_FIELD_BYTES = 256 * 1024
 """All fields of a form together, without the files."""
 _BLOCK = 1 << 18

@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
+from pipelines.names import MAX_NAME, display_name
 from store.files import Storage
-from webapp.uploads import MAX_NAME, display_name, received
+from webapp.uploads import received
 
 BOUNDARY = "b"
 

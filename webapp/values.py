@@ -1,0 +1,101 @@
+"""Values of fields, as forms spell them and as types want them."""
+
+import json
+import math
+import types
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from webapp.errors import bad_option
+
+MAX_METADATA_BYTES = 16 * 1024
+MAX_METADATA_DEPTH = 100
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_METADATA = (
+    f'metadata must be a JSON object such as {{"case": 7}}, at most {MAX_METADATA_BYTES // 1024} kB and '
+    f"{MAX_METADATA_DEPTH} levels deep, with numbers that fit a double."
+)
+
+
+def metadata(text: str) -> Any:
+    """A JSON object that any answer can give back.
+
+    Raises:
+        Problem: 400.
+    """
+    try:
+        value = parsed(text)
+    except (ValueError, RecursionError) as error:
+        raise bad_option(_METADATA) from error
+    if not isinstance(value, dict) or len(text.encode()) > MAX_METADATA_BYTES or _depth(value) > MAX_METADATA_DEPTH:
+        raise bad_option(_METADATA)
+    return value
+
+
+def parsed(text: str | bytes) -> Any:
+    """JSON as the standard has it: no NaN, and no number that is none to other programs.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is deeper than Python goes.
+    """
+    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+
+
+def parts(field: str, text: str) -> list[Any]:
+    """One value of a list field: a JSON array, or items with commas between them.
+
+    Raises:
+        Problem: 400.
+    """
+    if text.lstrip().startswith("["):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise bad_option(f"{field} is not a valid JSON array; send items with commas between them.") from error
+        return list(value)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def whole_numbers(value: Any) -> Any:
+    """3.0 as 3, which is the same number in JSON; also inside arrays."""
+    if isinstance(value, list):
+        return [whole_numbers(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def types_of(annotation: Any) -> set[Any]:
+    """The types a value may have, without Annotated, unions and None around them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return types_of(get_args(annotation)[0])
+    if origin in {Union, types.UnionType}:
+        return set().union(*(types_of(part) for part in get_args(annotation)))
+    return {origin or annotation}
+
+
+def is_list(annotation: Any) -> bool:
+    """Whether a field takes several values."""
+    return bool(types_of(annotation) & {list, set, tuple, frozenset, Sequence, AbstractSet})
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and arrays; counted a level at a time, because what comes from a client may be very deep."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
+    return depth
+
+
+def _finite(text: str) -> float:
+    """1e400 is valid JSON, but no answer could give it back."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
