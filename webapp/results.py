@@ -13,7 +13,7 @@ from pipelines.formats import FORMATS, Format
 from pipelines.formats.style import StyleOptions
 from pipelines.media import media_type
 from pipelines.stages.export import TRANSCRIPT, export_name
-from store.models import Job
+from store.models import OVER, Job
 from webapp import schemas
 from webapp.downloads import attach, serve_file
 from webapp.errors import Problem, bad_option
@@ -98,12 +98,15 @@ def transcript_file(job_id: str, extension: str) -> AnyResponse:
         problems=(404, 416),
         parameters=(_DOWNLOAD, _RANGE, _IF_RANGE, _MATCH),
         tag="results",
+        ticket=True,
     )
 )
 def audio(job_id: str) -> AnyResponse:
     """The recording, whole or a range of it."""
     s = services()
     job = find_job(s, job_id)
+    if not job.source_sha256:  # it is fetched from an address, and nothing is sure of it before all of it is here
+        raise Problem(404, _unfetched(job))
     kind = media_type(job.source_format or "")
     try:
         answer = serve_file(s.store.files, job_id, SOURCE, media_type=kind, etag=job.source_sha256)
@@ -229,6 +232,12 @@ def no_transcript(job: Job) -> Problem:
     if job.status == "cancelled":
         return Problem(409, "The job was cancelled, so there is no transcript; send the recording again.")
     return Problem(409, f"The job is still {job.status}; ask again when it is done, or wait for it with ?wait=30.")
+
+
+def _unfetched(job: Job) -> str:
+    if job.status in OVER:
+        return "The recording was never fetched from its address, so there is none; see the job's error."
+    return "The recording is not fetched from its address yet; ask again when the job has come past that."
 
 
 def _download() -> bool:
