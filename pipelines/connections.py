@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 SLICE_SECONDS = 0.5
 """How often somebody who waits for a server looks up."""
 MAX_CONNECTIONS = 100
+MAX_ADDRESSES = 4
+"""Of one host that are tried, each for its share of the time."""
 
 Addresses = Callable[[str, int], Sequence[str]]
 Pulse = Callable[[], None]
@@ -123,11 +125,12 @@ class _Network(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         def connect() -> httpcore.NetworkStream:
             found = self._addresses(host, port)
+            share = None if timeout is None else timeout / min(len(found), MAX_ADDRESSES)
             failure: Exception = httpcore.ConnectError("no address")
             # The one after the other: a host whose first address is dead is still reached.
-            for address in found[:4]:
+            for address in found[:MAX_ADDRESSES]:
                 try:
-                    return self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+                    return self._plain.connect_tcp(address, port, share, local_address, socket_options)
                 except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                     failure = error
             raise failure
