@@ -13,11 +13,12 @@ from store import jobs, uploads
 from store.models import OVER, Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
-from webapp import schemas, submission
+from webapp import limits, schemas, submission
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_job, is_id
 from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.receiver import Receiver
 from webapp.services import Services, services
 from webapp.uploads import SOURCE
 
@@ -174,6 +175,7 @@ def retry(job_id: str) -> AnyResponse:
     job = find_job(s, job_id)
     if job.status in ("failed", "cancelled") and not _can_go_on(s, job):
         raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
+    limits.check_audio(s)
     if not jobs.retry(s.store.database, job_id):
         job = find_job(s, job_id)
         raise Problem(409, f"The job is {job.status}; only one that failed or was cancelled can be tried again.")
@@ -273,11 +275,11 @@ def _wait(s: Services, job_id: str, seconds: float) -> None:
     """Return once the job is over, or gone, or time is up."""
     if not s.waiting.acquire(blocking=False):
         return
-    end = time.monotonic() + seconds
+    end, client = time.monotonic() + seconds, Receiver(request.environ)
     try:
         with s.listening.to(job_id) as ear:
             while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
-                if not ear.wait(end - time.monotonic()) or s.listening.closed:
+                if not ear.wait(end - time.monotonic()) or s.listening.closed or client.gone():
                     return
     finally:
         s.waiting.release()
