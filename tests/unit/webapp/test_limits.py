@@ -199,3 +199,14 @@ def test_the_limiter_finds_our_redis(url: str, spelt: str) -> None:
         assert client.connection_pool.connection_kwargs.get("db", 0) == {"unix": 3, "redis": 2}.get(
             url.split(":")[0], 0
         )
+
+
+def test_a_used_up_day_is_no_day_to_try_again(make: Make) -> None:
+    app = make()
+    s: Services = app.extensions["longhand"]
+    client, ada = app.test_client(), with_key(app, audio_seconds_per_day=20)
+    sent = [client.post("/v1/jobs", headers=ada, data={"file": (io.BytesIO(SOUND), "t.mp3")}).json["id"] for _ in "ab"]
+    assert jobs.cancel(s.store.database, sent[0])
+    work_off(s, sent[1])  # 30 seconds
+    assert is_problem(client.post(f"/v1/jobs/{sent[0]}/retry", headers=ada), 429, "rate_limited")
+    assert client.post(f"/v1/jobs/{sent[0]}/retry", headers=AUTH).status_code == 200
