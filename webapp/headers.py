@@ -3,24 +3,29 @@
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Flask, g, request
 from werkzeug.wrappers import Response
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _DRAIN_SECONDS = 5.0
 _DRAIN_BYTES = 32 << 20
 _BLOCK = 1 << 18
+_CLOSE = "longhand.close"
+"""Set in the environment of a request whose connection is of no more use."""
 
 
 def install(app: Flask) -> None:
     """Number the requests and complete the answers."""
+    app.wsgi_app = _closing(app.wsgi_app)  # type: ignore[method-assign]  # that is how Flask wants it
     app.before_request(_begin)
     app.after_request(_complete)
     app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars("request_id"))
@@ -48,10 +53,25 @@ def _complete(response: Response) -> Response:
     if response.status_code >= 400 and request.method not in {"GET", "HEAD"}:
         environ = request.environ
         if (request.content_length or 0) > _DRAIN_BYTES:  # perhaps too much to read on to the next request
-            headers["Connection"] = "close"
+            environ[_CLOSE] = True
         # Once the answer is on its way: who listens while sending stops now.
         response.call_on_close(lambda: _drain(environ))
     return response
+
+
+def _closing(app: "WSGIApplication") -> "WSGIApplication":
+    """Tell the client when its connection will be closed: gunicorn takes that from no header of ours."""
+
+    def call(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            force = getattr(getattr(start_response, "__self__", None), "force_close", None)
+            if environ.get(_CLOSE) and force is not None:
+                force()
+            return start_response(status, headers, *error)
+
+        return app(environ, start)
+
+    return call
 
 
 def _drain(environ: "WSGIEnvironment") -> None:

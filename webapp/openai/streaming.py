@@ -10,7 +10,7 @@ from flask import Response
 
 from pipelines.documents import Segment
 from pipelines.languages import between_sentences
-from store.models import OVER, Job
+from store.models import OVER
 from webapp.errors import Problem, openai_error
 from webapp.live import LiveSegments
 from webapp.openai import shapes
@@ -66,7 +66,8 @@ class _Stream:
         """Every event; an error that comes in the middle is one too."""
         try:
             yield from self._deltas()
-            yield from self._done(self._call.result())
+            self._call.result()
+            yield from self._done()
         except ClientGone:
             return
         except Problem as problem:
@@ -105,12 +106,11 @@ class _Stream:
         else:
             yield _event(event)
 
-    def _done(self, job: Job) -> Iterator[str]:
+    def _done(self) -> Iterator[str]:
         event: dict[str, Any] = {"type": "transcript.text.done", "text": "".join(self._text)}
         if self._logprobs:
             event["logprobs"] = self._said
-        event["usage"] = shapes.usage(job.duration or 0.0)
-        yield _event(event)
+        yield _event(event)  # without usage: here it may only be in tokens, which nobody counts
         yield _DONE
 
 
