@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 
 from store.database import Database, changed
+from store.idempotency import KEPT_HOURS
 from store.jobs import new_id, now
 from store.models import Job, ResumableUpload
 
@@ -111,7 +112,10 @@ def take(database: Database, upload_id: str) -> bool:
     died = and_(ResumableUpload.taken_at < at - timedelta(seconds=TAKING_SECONDS), ~made)
     free = or_(ResumableUpload.taken_at.is_(None), died)
     there = and_(ResumableUpload.sha256.is_not(None), ResumableUpload.expires_at > at)
-    return _change(database, and_(ResumableUpload.id == upload_id, there, free), taken_at=at)
+    # Kept for as long as the request may come again with its Idempotency-Key, which must find it.
+    least = at + timedelta(hours=KEPT_HOURS + 1)
+    expires = case((ResumableUpload.expires_at < least, least), else_=ResumableUpload.expires_at)
+    return _change(database, and_(ResumableUpload.id == upload_id, there, free), taken_at=at, expires_at=expires)
 
 
 def release(database: Database, upload_id: str) -> None:

@@ -20,6 +20,8 @@ _COMPONENTS = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
 _ADDRESS = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LENGTH}
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
+_UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_UPLOADED = "The id of a finished resumable upload, which becomes the job's"
 
 TAGS = {
     "jobs": "Recordings in: send, list, wait for, cancel, delete.",
@@ -281,11 +283,14 @@ class _Builder:
         recordings = {**several, "items": _FILE, "description": "The recording; repeat it for a batch."}
         addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
         one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
-        given = {"anyOf": [{"required": ["file"]}, {"required": ["url"]}]}
+        uploads = {**several, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
+        upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
+        named = [{"required": ["url"]}, {"required": ["upload"]}]
+        form = {**fields, "url": addresses, "upload": uploads}
         bodies = {
-            "JobForm": {**given, "properties": {"file": recordings, **fields, "url": addresses}},
-            "JobPlainForm": {"required": ["url"], "properties": {**fields, "url": addresses}},
-            "JobObject": {"required": ["url"], "properties": {**fields, "url": one_or_more}},
+            "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": recordings, **form}},
+            "JobPlainForm": {"anyOf": named, "properties": form},
+            "JobObject": {"anyOf": named, "properties": {**fields, "url": one_or_more, "upload": upload_or_more}},
         }
         for name, body in bodies.items():
             self.schemas[name] = {

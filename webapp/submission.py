@@ -14,7 +14,7 @@ from pipelines.names import name_in_address
 from store import idempotency, jobs
 from store.models import Job
 from tasks import webhooks
-from webapp import limits
+from webapp import finished_uploads, limits
 from webapp.auth import caller
 from webapp.bodies import taken
 from webapp.errors import Problem, bad_option
@@ -41,6 +41,8 @@ class Entry:
     """Why it cannot be used, in a sentence: its job fails at once, and does not sink the others."""
     code: str = "unsupported_media"
     """Stable name of that refusal."""
+    upload: bool = False
+    """Whether the recording is a resumable upload, which stays if no job is made."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def accept(s: Services, request: Request) -> Accepted:
         entries = _entries(s, form)
         if not entries:
             raise bad_option(
-                "Send a recording in the field 'file', as curl -F file=@talk.mp3 does, or its address in url."
+                "Send a recording in the field 'file', as curl -F file=@talk.mp3 does, its address in url, or the id "
+                "of a finished upload in upload."
             )
         batch = jobs.new_id() if len(entries) > 1 else None
         if batch is None and entries[0].refusal is not None:
@@ -92,13 +95,18 @@ def create(
         fingerprint: What a synchronous request asked for.
 
     Raises:
-        Problem: 429, the key's audio of the day is used up.
+        Problem: 409, an upload is another job's already; 429, the key's audio of the day is used up.
         sqlalchemy.exc.IntegrityError: A job with this fingerprint is under way already.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
-    database = s.store.database
     limits.check_audio(s)
     _check_secret(entries)
+    with finished_uploads.taking(s, [entry.recording.id for entry in entries if entry.upload]):
+        return _made(s, entries, batch, fingerprint)
+
+
+def _made(s: Services, entries: Sequence[Entry], batch: str | None, fingerprint: str | None) -> list[Job]:
+    database = s.store.database
     made = []
     try:
         for entry in entries:
@@ -122,12 +130,18 @@ def create(
 
 def _entries(s: Services, form: Form) -> list[Entry]:
     wanted = s.options.read(form.fields) if form.typed is None else s.options.read_typed(form.typed)
-    return [
-        _fetched(s, source.text, wanted)
-        if isinstance(source, Reference)
-        else Entry(source, wanted, None if source.size else _EMPTY)
-        for source in form.sources
-    ]
+    references = [source for source in form.sources if isinstance(source, Reference)]
+    finished_uploads.check_once([found.text for found in references if found.field == finished_uploads.FIELD])
+    return [_entry(s, source, wanted) for source in form.sources]
+
+
+def _entry(s: Services, source: Recording | Reference, wanted: JobRequest) -> Entry:
+    if isinstance(source, Recording):
+        return Entry(source, wanted, None if source.size else _EMPTY)
+    if source.field == finished_uploads.FIELD:
+        recording = finished_uploads.recording_of(s, source.text)
+        return Entry(recording, wanted, None if recording.size else _EMPTY, upload=True)
+    return _fetched(s, source.text, wanted)
 
 
 def _fetched(s: Services, url: str, wanted: JobRequest) -> Entry:
@@ -168,7 +182,8 @@ def _once(s: Services, entries: Sequence[Entry], batch: str | None, key: str) ->
     if not made:
         raise Problem(409, f"What this {KEY} made was deleted; send a new key for a new job.")
     for entry in entries:
-        s.store.files.delete(entry.recording.id)
+        if not entry.upload:  # its files are the job's that is found, or still the client's
+            s.store.files.delete(entry.recording.id)
     return Accepted(made, earlier.batch, replayed=True)
 
 

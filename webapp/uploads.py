@@ -16,7 +16,7 @@ from webapp.errors import Problem, bad_option
 from webapp.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 
 FILE = "file"
-REFERENCES = ("url",)
+REFERENCES = ("url", "upload")
 """Fields that name a recording which is not in the request."""
 SOURCE = "source"
 MAX_FIELD_BYTES = 256 * 1024

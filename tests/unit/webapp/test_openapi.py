@@ -48,7 +48,7 @@ def test_the_fields_of_a_job_are_the_contracts(document: dict[str, Any]) -> None
     fields = set(document["components"]["schemas"]["JobForm"]["properties"])
     expected = "file model language languages task prompt hotwords temperature beam_size vad_filter word_timestamps "
     expected += "diarise channels formats max_line_width max_lines max_cps min_cue_seconds max_cue_seconds "
-    expected += "subtitle_preset chunk_seconds priority metadata webhook_url"
+    expected += "subtitle_preset chunk_seconds priority metadata webhook_url url upload"
     assert fields == set(expected.split())
     for name, schema in document["components"]["schemas"]["JobForm"]["properties"].items():
         assert schema.get("description"), name
@@ -169,11 +169,6 @@ def test_the_page_is_found_with_a_slash_too(client: FlaskClient) -> None:
 
 def test_groups_are_shown_in_their_order(document: dict[str, Any]) -> None:
     shown = [tag["name"] for tag in document["tags"]]
-    assert shown == ["jobs", "uploads", "results", "operating", "pages"]
+    assert shown == ["jobs", "uploads", "at once", "results", "operating", "pages"]
     used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
     assert used == set(shown)
-
-
-def test_the_start_page_does_not_dress_the_other_one(client: FlaskClient) -> None:
-    selectors = re.findall(r"^([^\s{}][^{}]*) {", client.get("/docs/pages.css").text, re.MULTILINE)
-    assert selectors and all(s == "body" or s.startswith("#start") for s in selectors)

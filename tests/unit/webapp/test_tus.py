@@ -17,12 +17,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from store import jobs, uploads
+from store import jobs, keys, uploads
 from store.arrivals import continue_upload
 from store.files import Storage
 from store.models import ResumableUpload
 from store.open import Store
-from tests.unit.webapp.conftest import AUTH, SOUND, files_of
+from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.services import Services
 
@@ -437,3 +437,134 @@ class TestAfterACrash:
         assert offset_of(client, path) == 2
         assert patch(path, 2, b"cdef").status_code == 204
         assert stored(services, path.rpartition("/")[2]) == {"source": b"abcdef"}
+
+
+@pytest.fixture
+def upload(begin: Callable[..., str], patch: Callable[..., TestResponse]) -> Callable[..., str]:
+    """A finished upload; its id."""
+
+    def upload(data: bytes = SOUND, name: str = "talk.mp3") -> str:
+        path = begin(len(data), name)
+        assert patch(path, 0, data).status_code == 204
+        return path.rpartition("/")[2]
+
+    return upload
+
+
+class TestJobs:
+    def test_an_upload_becomes_a_job_without_a_copy(
+        self, client: FlaskClient, services: Services, upload: Callable[..., str]
+    ) -> None:
+        upload_id = upload(name="../ta\u202elk\n.mp3")
+        answer = send(client, upload_id, language="en")
+        assert answer.status_code == 202, answer.data
+        job = answer.json
+        assert job is not None and job["id"] == upload_id and job["options"]["language"] == "en"
+        source = {"name": "talk.mp3", "bytes": len(SOUND), "sha256": hashlib.sha256(SOUND).hexdigest()}
+        assert source.items() <= job["source"].items()
+        assert stored(services, upload_id) == {"source": SOUND}
+        shown = client.get(f"/v1/uploads/{upload_id}", headers=AUTH).json
+        assert shown is not None and shown["job"] == upload_id
+        assert is_problem(client.delete(f"/v1/uploads/{upload_id}", headers=TUS), 409, "conflict")
+        assert is_problem(send(client, upload_id), 409, "conflict")
+        work_off(services, upload_id)
+        assert client.get(f"/v1/jobs/{upload_id}/audio", headers=AUTH).data == SOUND
+        assert client.delete(f"/v1/jobs/{upload_id}", headers=AUTH).status_code == 204
+        assert stored(services, upload_id) == {} and uploads.get(services.store.database, upload_id) is None
+        assert is_problem(send(client, upload_id), 404, "not_found")
+
+    @pytest.mark.parametrize("kind", ["plain form", "JSON", "JSON array"])
+    def test_however_the_request_is_written(self, client: FlaskClient, upload: Callable[..., str], kind: str) -> None:
+        upload_id = upload()
+        if kind == "plain form":
+            answer = client.post("/v1/jobs", headers=AUTH, data={"upload": upload_id})
+        else:
+            answer = client.post(
+                "/v1/jobs", headers=AUTH, json={"upload": upload_id if kind == "JSON" else [upload_id]}
+            )
+        assert answer.status_code == 202, answer.data
+        assert answer.json is not None and answer.json["id"] == upload_id
+
+    def test_files_and_uploads_are_a_batch_in_their_order(
+        self, client: FlaskClient, upload: Callable[..., str]
+    ) -> None:
+        first, second = upload(b"one", "1.mp3"), upload(b"two", "3.mp3")
+        parts = [
+            f'name="upload"\r\n\r\n{first}',
+            'name="file"; filename="2.mp3"\r\n\r\nx',
+            f'name="upload"\r\n\r\n{second}',
+        ]
+        body = "".join(f"--B\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--B--\r\n"
+        answer = client.post("/v1/jobs", headers=AUTH, data=body, content_type="multipart/form-data; boundary=B")
+        assert answer.status_code == 202, answer.data
+        made = answer.json["jobs"]  # type: ignore[index]
+        assert [job["source"]["name"] for job in made] == ["1.mp3", "2.mp3", "3.mp3"]
+        assert [made[0]["id"], made[2]["id"]] == [first, second]
+
+    def test_what_is_not_finished_must_be_first(
+        self, client: FlaskClient, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin()
+        patch(path, 0, SOUND[:-1])
+        assert is_problem(send(client, path.rpartition("/")[2]), 409, "conflict")
+        assert patch(path, len(SOUND) - 1, SOUND[-1:]).status_code == 204
+        assert send(client, path.rpartition("/")[2]).status_code == 202
+
+    @pytest.mark.parametrize("named", ["x", "0" * 32, "../" * 9, "%s,%s", "é"])
+    def test_what_there_is_not(self, client: FlaskClient, named: str) -> None:
+        assert is_problem(send(client, named), 404, "not_found")
+
+    def test_once_is_enough(self, client: FlaskClient, upload: Callable[..., str]) -> None:
+        upload_id = upload()
+        assert is_problem(send(client, upload_id, upload_id), 400, "invalid_option")
+        assert send(client, upload_id).status_code == 202
+
+    def test_a_refused_request_leaves_the_upload(
+        self,
+        client: FlaskClient,
+        services: Services,
+        upload: Callable[..., str],
+        make: Callable[..., Flask],
+        tmp_path: Path,
+    ) -> None:
+        free, taken = upload(), upload()
+        assert send(client, taken).status_code == 202
+        assert is_problem(send(client, free, nonsense="1"), 400, "invalid_option")
+        assert is_problem(send(client, free, taken), 409, "conflict")
+        assert is_problem(send(client, free, "0" * 32), 404, "not_found")
+        assert is_problem(send(client, free, taken, headers={"Idempotency-Key": "k"}), 409, "conflict")
+        away = make(redis_url=f"unix://{tmp_path}/nobody")
+        away.extensions["longhand"] = dataclasses.replace(away.extensions["longhand"], store=services.store)
+        assert is_problem(send(away.test_client(), free), 503, "queue_full")
+        assert stored(services, free) == {"source": SOUND}
+        assert jobs.get(services.store.database, free) is None
+        assert send(client, free, headers={"Idempotency-Key": "k"}).status_code == 202
+
+    def test_the_same_request_again_gives_the_same_job(
+        self, client: FlaskClient, services: Services, upload: Callable[..., str]
+    ) -> None:
+        upload_id = upload()
+        key = {"Idempotency-Key": "once"}
+        first, again = send(client, upload_id, headers=key), send(client, upload_id, headers=key)
+        assert first.status_code == again.status_code == 202
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.json is not None and again.json["id"] == upload_id
+        assert stored(services, upload_id) == {"source": SOUND}
+        other = upload()
+        # The same recording again: the job that is there answers, and the second upload stays its client's.
+        assert send(client, other, headers=key).headers.get("Idempotency-Replayed") == "true"
+        assert stored(services, other) == {"source": SOUND}
+
+    def test_anothers_upload_is_not_there(
+        self, client: FlaskClient, services: Services, upload: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        upload_id = upload()
+        path = f"/v1/uploads/{upload_id}"
+        _, key = keys.create(services.store.database, "other", scopes=("read", "transcribe"))
+        other = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0"}
+        assert client.head(path, headers=other).status_code == 404
+        assert client.get(path, headers=other).status_code == 404
+        assert client.delete(path, headers=other).status_code == 404
+        assert patch(path, len(SOUND), b"", Authorization=other["Authorization"]).status_code == 404
+        assert is_problem(send(client, upload_id, headers=other), 404, "not_found")
+        assert send(client, upload_id).status_code == 202

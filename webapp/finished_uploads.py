@@ -1,0 +1,74 @@
+"""Resumable uploads that are all there, on their way to being a job's recording: none is used twice, none is lost."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+from store import uploads
+from webapp.errors import Problem, bad_option
+from webapp.lookup import find_upload
+from webapp.services import Services
+from webapp.uploads import Recording
+
+log = structlog.get_logger(__name__)
+
+FIELD = "upload"
+
+
+def recording_of(s: Services, upload_id: str) -> Recording:
+    """A finished upload of the caller's as a recording; its id becomes the job's, so no byte is copied.
+
+    Raises:
+        Problem: 404 there is none; 409 it is not finished.
+    """
+    try:
+        upload = find_upload(s, upload_id)
+    except Problem as problem:
+        shown = repr(upload_id if len(upload_id) <= 60 else f"{upload_id[:60]}…")
+        detail = f"There is no upload {shown} (any more); begin one with POST /v1/uploads."
+        raise Problem(404, detail, param=FIELD) from problem
+    if upload.sha256 is None or upload.length is None:
+        whole = "" if upload.length is None else f" of {upload.length}"
+        detail = f"The upload {upload.id} is not finished, {upload.offset}{whole} bytes are there; send the rest first."
+        raise Problem(409, detail, param=FIELD)
+    return Recording(upload.id, upload.name, upload.length, upload.sha256)
+
+
+def check_once(ids: Sequence[str]) -> None:
+    """Refuse a request that names an upload twice.
+
+    Raises:
+        Problem: 400.
+    """
+    for upload_id in ids:
+        if ids.count(upload_id) > 1:
+            raise bad_option(f"The upload {upload_id[:60]!r} is named twice; name each once.", param=FIELD)
+
+
+@contextmanager
+def taking(s: Services, ids: Sequence[str]) -> Iterator[None]:
+    """Take uploads for the jobs that are made in the block; if it fails, they are free again.
+
+    Raises:
+        Problem: 409, a job was made of one of them.
+    """
+    taken = []
+    try:
+        for upload_id in ids:
+            if not uploads.take(s.store.database, upload_id):
+                detail = f"A job was made of the upload {upload_id} already: see GET /v1/jobs/{upload_id}."
+                raise Problem(409, detail, param=FIELD)
+            taken.append(upload_id)
+        yield
+    except BaseException:
+        for upload_id in taken:
+            _release(s, upload_id)
+        raise
+
+
+def _release(s: Services, upload_id: str) -> None:
+    try:
+        uploads.release(s.store.database, upload_id)
+    except Exception:  # it becomes free by itself a little later; what failed first is what the client is told
+        log.exception("an upload could not be released", upload=upload_id)
