@@ -78,14 +78,18 @@ class Events:
 
     def live(self, job_id: str) -> Live:
         """How far each running step is; nothing if Redis cannot tell."""
+        return self.lives([job_id])[job_id]
+
+    def lives(self, job_ids: Sequence[str]) -> dict[str, Live]:
+        """The same of several jobs, asked for at once."""
         try:
-            found = cast("dict[str, str]", self._client.hgetall(f"{PREFIX}progress:{job_id}"))
+            with self._client.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.hgetall(f"{PREFIX}progress:{job_id}")
+                found = cast("list[dict[str, str]]", pipe.execute() if job_ids else [])
         except redis.RedisError:
-            return Live()
-        at = found.pop("at", None)
-        parts = ((*name.rpartition("/")[::2], value) for name, value in found.items())
-        fractions = {(stage, int(item)): float(value) for stage, item, value in parts}
-        return Live(fractions, datetime.fromtimestamp(float(at), UTC) if at else None)
+            return dict.fromkeys(job_ids, Live())
+        return {job_id: _live(values) for job_id, values in zip(job_ids, found, strict=True)}
 
     def changed(self, job_id: str) -> None:
         """Wake whoever waits for this job. Best effort: waiters also look by themselves."""
@@ -143,3 +147,10 @@ class Events:
     def remember(self) -> None:
         """Leave a mark that is gone if Redis is emptied or replaced."""
         self._client.set(f"{PREFIX}epoch", f"{time.time():.0f}", nx=True)
+
+
+def _live(found: dict[str, str]) -> Live:
+    at = found.pop("at", None)
+    parts = ((*name.rpartition("/")[::2], value) for name, value in found.items())
+    fractions = {(stage, int(item)): float(value) for stage, item, value in parts}
+    return Live(fractions, datetime.fromtimestamp(float(at), UTC) if at else None)

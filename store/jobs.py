@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, text, true, update
+from sqlalchemy import and_, case, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries
@@ -162,6 +162,18 @@ def queue_position(database: Database, job: Job) -> int | None:
     with database.read() as session:
         count = session.scalar(select(func.count()).select_from(Job).where(Job.status == "queued", before))
     return (count or 0) + 1
+
+
+def queue_positions(database: Database, found: Sequence[Job]) -> dict[str, int]:
+    """The queue positions of those jobs that are queued, in one query."""
+    ids = [job.id for job in found if job.status == "queued"]
+    if not ids:
+        return {}
+    order = (case(PRIORITIES, value=Job.priority), Job.created_at)
+    ranks = select(Job.id, func.rank().over(order_by=order).label("rank")).where(Job.status == "queued").subquery()
+    with database.read() as session:
+        rows = session.execute(select(ranks.c.id, ranks.c.rank).where(ranks.c.id.in_(ids)))
+        return {job_id: rank for job_id, rank in rows}
 
 
 def describe(database: Database, job_id: str, facts: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Jobs as they are shown outside: by the API, and in webhooks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +19,19 @@ def job_view(store: Store, job: Job, *, weights: Mapping[str, float], base: str)
         weights: Stage → its share of a job's work.
         base: Address that links begin with, without a slash at the end.
     """
-    at = datetime.now(UTC)
     live = store.events.live(job.id) if job.status == "running" else Live()
+    return _view(job, live, jobs.queue_position(store.database, job), weights, base)
+
+
+def job_views(store: Store, found: Sequence[Job], *, weights: Mapping[str, float], base: str) -> list[dict[str, Any]]:
+    """Several jobs; the database and Redis are asked once for all of them."""
+    lives = store.events.lives([job.id for job in found if job.status == "running"])
+    positions = jobs.queue_positions(store.database, found)
+    return [_view(job, lives.get(job.id, Live()), positions.get(job.id), weights, base) for job in found]
+
+
+def _view(job: Job, live: Live, position: int | None, weights: Mapping[str, float], base: str) -> dict[str, Any]:
+    at = datetime.now(UTC)
     stages = progress.by_stage(job.steps, live.fractions, at=at)
     news = progress.last_news(job.steps, live.at)
     share = 1.0 if job.status == "done" else progress.overall(stages, weights)
@@ -29,7 +40,7 @@ def job_view(store: Store, job: Job, *, weights: Mapping[str, float], base: str)
         "status": job.status,
         "progress": share,
         "eta_seconds": progress.eta(share, job.started_at, at=at, reported=news) if job.status == "running" else None,
-        "queue_position": jobs.queue_position(store.database, job),
+        "queue_position": position,
         "created_at": timestamp(job.created_at),
         "started_at": timestamp(job.started_at) if job.started_at else None,
         "finished_at": timestamp(job.finished_at) if job.finished_at else None,

@@ -159,13 +159,16 @@ class UploadView(TypedDict):
 
 def job_view(s: Services, job: Job) -> JobView:
     """A job as clients see it."""
-    weights = {stage.name: stage.weight for stage in s.flow.stages.values()}
-    return cast(JobView, views.job_view(s.store, job, weights=weights, base=address(s, "")))
+    return cast(JobView, views.job_view(s.store, job, weights=_weights(s), base=address(s, "")))
 
 
 def job_views(s: Services, found: Sequence[Job]) -> list[JobView]:
     """Several jobs as clients see them."""
-    return [job_view(s, job) for job in found]
+    return cast(list[JobView], views.job_views(s.store, found, weights=_weights(s), base=address(s, "")))
+
+
+def _weights(s: Services) -> dict[str, float]:
+    return {stage.name: stage.weight for stage in s.flow.stages.values()}
 
 
 def failure(job: Job) -> Failure | None:

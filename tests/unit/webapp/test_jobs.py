@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from store import jobs, steps
@@ -79,6 +80,27 @@ def test_a_running_job_shows_how_far_it_is(client: FlaskClient, services: Servic
     assert 0.3 < job["progress"] < 0.6
     assert job["status"] == "running" and job["started_at"].endswith("Z")
     assert job["queue_position"] is None and job["eta_seconds"] is not None
+
+
+def test_a_page_says_of_each_job_what_the_job_says_with_as_few_questions(
+    client: FlaskClient, services: Services, send: Send
+) -> None:
+    ids = [send(priority=priority, language="en").json["id"] for priority in ("low", "normal", "high", "low")]
+    for job_id in ids[1:3]:
+        do(services, job_id, "normalise")
+        begin(services, job_id, "chunk")
+        services.store.events.report(job_id, "chunk", -1, 0.5)
+    ids += [send().json["id"] for _ in range(3)]
+    asked: list[str] = []
+    engine = services.store.database.engine
+    event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *_: asked.append(statement))
+    page = get(client, "/v1/jobs")["jobs"]
+    assert len(asked) <= 6, asked
+    assert [job["queue_position"] for job in page] == [3, 2, 1, 5, None, None, 4]
+    steady = ("id", "status", "progress", "queue_position", "links")
+    for job in page:
+        alone = get(client, f"/v1/jobs/{job['id']}")
+        assert {name: job[name] for name in steady} == {name: alone[name] for name in steady}
 
 
 def test_a_done_job_says_so(client: FlaskClient, services: Services, send: Send) -> None:
