@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from pipelines.languages import normalise
+from pipelines.languages import LANGUAGES, normalise
 
 DETECT = "auto"
 """Says "find out the language", as does an empty value, which is what an untouched form field sends."""
@@ -47,7 +47,10 @@ ModelName = Annotated[
 LanguageCode = Annotated[
     str | None,
     BeforeValidator(_language),
-    Field(description="The language spoken: an ISO code or an English name; found out when not given."),
+    Field(
+        description="The language spoken: an ISO code or an English name; found out when not given.",
+        json_schema_extra={"x-languages": dict(LANGUAGES)},
+    ),
 ]
 
 LanguageCodes = Annotated[

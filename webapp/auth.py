@@ -3,6 +3,7 @@
 import hmac
 from urllib.parse import urlsplit
 
+import redis
 import structlog
 from flask import Flask, current_app, g, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,16 +15,18 @@ from store.keys import SCOPES
 from store.models import ApiKey
 from webapp import limits
 from webapp.callers import Caller, caller
-from webapp.errors import Problem
+from webapp.errors import RETRY_SECONDS, Problem
 from webapp.openapi import Operation, operation_of
 from webapp.services import Services, services
 
-__all__ = ["OWNER", "SCOPES", "Caller", "caller", "install"]
+__all__ = ["OWNER", "SCOPES", "TICKET", "Caller", "caller", "install"]
 
 log = structlog.get_logger(__name__)
 
 OWNER = "admin"
 """Owner of the jobs made with ``API_KEY``, or without any key."""
+TICKET = "longhand-ticket"
+"""Cookie that stands for a key where a browser's player asks for a recording."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SCHEMES = frozenset({"bearer", "token"})
 """``Token`` is how clients of Deepgram's API say it."""
@@ -53,7 +56,10 @@ def check() -> None:
         _check_local(s.settings)
     if public:
         return
-    g.caller = _operator(s.settings) if key is None and s.settings.api_key is None else _owner_of(s, key)
+    if key is None and s.settings.api_key is None:
+        g.caller = _operator(s.settings)
+    else:
+        g.caller = (_holder(s) if key is None else None) or _owner_of(s, key)
     _check_scope(caller(), _operation())
 
 
@@ -104,6 +110,10 @@ def _owner_of(s: Services, key: str | None) -> Caller:
     if first is not None and hmac.compare_digest(sent, first.get_secret_value().encode()):
         return _operator(s.settings)
     record = keys.find(s.store.database, key)
+    if record is None and first is None:
+        # Clients of other APIs cannot but send a key; here this machine needs none.
+        _check_local(s.settings)
+        return _operator(s.settings)
     wrong = _why_not(record)
     if record is None or wrong is not None:
         limits.count_wrong_key()
@@ -112,6 +122,26 @@ def _owner_of(s: Services, key: str | None) -> Caller:
         keys.touch(s.store.database, record)
     except SQLAlchemyError:  # it is a note for people; the request does not depend on it
         log.warning("the use of an API key could not be noted", key=record.id, exc_info=True)
+    return _caller_of(record)
+
+
+def _holder(s: Services) -> Caller | None:
+    """Whose ticket a player brought; None: it brought none, or none that is good (any more) for what it asks."""
+    operation, ticket = _operation(), request.cookies.get(TICKET)
+    if operation is None or not operation.ticket or not ticket or request.method not in ("GET", "HEAD"):
+        return None
+    try:
+        key_id = s.tickets.key_of(ticket, (request.view_args or {}).get("job_id", ""))
+    except redis.RedisError as error:
+        detail = "It cannot be checked just now who may listen; try again in a few seconds."
+        raise Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)}) from error
+    if key_id == OWNER:
+        return _operator(s.settings)
+    record = keys.get(s.store.database, key_id) if key_id is not None else None
+    return _caller_of(record) if record is not None and _why_not(record) is None else None
+
+
+def _caller_of(record: ApiKey) -> Caller:
     return Caller(
         record.id,
         frozenset(record.scopes),

@@ -1,4 +1,4 @@
-"""The start page, the API document and the pages to browse it, all without any other host."""
+"""The API document and the page to browse it, without any other host."""
 
 from functools import lru_cache
 from importlib import resources
@@ -21,28 +21,13 @@ _ASSETS = {
     "swagger-ui-bundle.js": ("js", "text/javascript"),
     "swagger.svg": ("images", "image/svg+xml"),
 }
-_OWN_ASSETS = {"docs.js": "text/javascript", "pages.css": "text/css"}
+_OWN_ASSETS = {"docs.js": "text/javascript", "docs.css": "text/css"}
 _HTML = {"text/html": {"type": "string"}}
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 # Swagger UI sets styles on elements as it draws.
-_DOCS_POLICY = _PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
-
-
-@routes.get("/")
-@documented(
-    Operation(
-        summary="Start page",
-        answers={200: Answer("What this is and where things are.", media=_HTML)},
-        public=True,
-        tag="pages",
-    )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-def start() -> AnyResponse:
-    """Says what this is."""
-    return _page("index.html", _PAGE_POLICY)
 
 
 @routes.get("/docs")
@@ -56,7 +41,10 @@ def start() -> AnyResponse:
 )
 def browse() -> AnyResponse:
     """Swagger UI over the document."""
-    return _page("docs.html", _DOCS_POLICY)
+    answer = Response(_bytes("webapp", "static/docs.html"), content_type="text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = _POLICY
+    answer.headers["Cache-Control"] = "no-cache"
+    return answer
 
 
 @routes.get("/docs/")
@@ -76,7 +64,7 @@ def browse_with_slash() -> AnyResponse:
 @routes.get("/docs/<name>")
 @documented(
     Operation(
-        summary="A style sheet, script or picture of the pages",
+        summary="A style sheet, script or picture of the page",
         answers={
             200: Answer(
                 "The file.",
@@ -90,14 +78,14 @@ def browse_with_slash() -> AnyResponse:
     )
 )
 def asset(name: str) -> AnyResponse:
-    """A file the pages need."""
+    """A file the page needs."""
     if name in _OWN_ASSETS:
         kind, body = _OWN_ASSETS[name], _bytes("webapp", f"static/{name}")
     elif name in _ASSETS:
         folder, kind = _ASSETS[name]
         body = _bytes(_SWAGGER, f"templates/swagger/{folder}/{name}")
     else:
-        raise Problem(404, "The pages have no such file; see /docs.")
+        raise Problem(404, "The page has no such file; see /docs.")
     answer = Response(body, content_type=f"{kind}; charset=utf-8")
     answer.headers["Cache-Control"] = "public, max-age=3600"
     answer.add_etag()
@@ -118,13 +106,6 @@ def openapi() -> AnyResponse:
     s = services()
     server = schemas.address(s, "/").rstrip("/")
     return jsonify(document(current_app, s.options.model, version=program_version(), server=server))
-
-
-def _page(name: str, policy: str) -> AnyResponse:
-    answer = Response(_bytes("webapp", f"static/{name}"), content_type="text/html; charset=utf-8")
-    answer.headers["Content-Security-Policy"] = policy
-    answer.headers["Cache-Control"] = "no-cache"
-    return answer
 
 
 @lru_cache(maxsize=16)

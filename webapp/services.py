@@ -11,6 +11,7 @@ from flask import current_app
 from config.settings import Settings
 from store import Store, jobs
 from store.listening import Listening
+from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks.flow import Flow
 from webapp.departures import Departure, Departures
@@ -36,6 +37,8 @@ class Services:
     """Wakes whoever waits for something to happen to a job."""
     waiters: Waiters
     """Counts those whose job ends when they leave."""
+    tickets: Tickets
+    """For those who listen without the key."""
     departures: Departures
     """Ends the jobs of those who left."""
     probes: Probes
@@ -53,6 +56,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         waiting=BoundedSemaphore(max(1, settings.web_threads * 3 // 4)),
         listening=Listening(settings.redis_url),
         waiters=waiters,
+        tickets=Tickets(settings.redis_url, settings.api_key.get_secret_value() if settings.api_key else ""),
         departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(store, waiters)),
         probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
     )

@@ -53,6 +53,7 @@ def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
         s.flow.app.close()
         s.store.database.engine.dispose()
         s.store.events._client.close()
+        s.tickets.close()
 
 
 @pytest.fixture

@@ -1,0 +1,169 @@
+// The options of a job, as form fields made from the API's own description, so that they are those there are.
+
+import { description, formats, json, Refusal } from "./api.js";
+import { el } from "./dom.js";
+import { languageName, sentence } from "./words.js";
+
+const FIRST = ["language", "model", "task", "diarise"];
+// The recording itself, and what programs rather than people send.
+const NOT_HERE = new Set([...FIRST, "file", "url", "upload", "webhook_url", "metadata"]);
+const KEPT = "longhand-options";
+const LABELS = {
+  language: "Language", model: "Model", task: "Result", diarise: "Tell speakers apart", num_speakers: "Number of speakers",
+  max_cps: "Columns per second", max_line_width: "Line width", max_lines: "Lines", min_cue_seconds: "Shortest subtitle (s)",
+  max_cue_seconds: "Longest subtitle (s)", prompt: "Prompt", hotwords: "Names and words to expect", formats: "Files made ahead",
+  languages: "Languages to choose from", vad_filter: "Leave silence out", word_timestamps: "Times of words",
+  chunk_seconds: "Length of a part (s)", subtitle_preset: "Subtitle style",
+};
+const GROUPS = [
+  ["Wording", ["prompt", "hotwords", "languages"]],
+  ["Subtitles", ["subtitle_preset", "max_line_width", "max_lines", "max_cps", "min_cue_seconds", "max_cue_seconds", "formats"]],
+];
+const TASKS = { transcribe: "Text as spoken", translate: "Translation to English" };
+
+/** The fields, and `values()`: what differs from what the server does anyway, by name. */
+export async function options() {
+  const [document, names, there] = await Promise.all([description(), models(), formats()]);
+  const schema = document.components.schemas.JobForm.properties;
+  const controls = new Map();
+  const add = (name, control) => (controls.set(name, control), control.node);
+  const first = [add("language", language(schema.language))];
+  const choices = names ?? schema.model?.enum ?? [];
+  if (schema.model && choices.length) first.push(add("model", select("model", [["", "The server's choice"], ...choices.map((n) => [n, n])])));
+  if (schema.task) first.push(add("task", select("task", schema.task.enum.map((n) => [n, TASKS[n] ?? n]), schema.task)));
+  if (isThere(schema.diarise)) first.push(add("diarise", toggle("diarise", schema.diarise)));
+  const more = grouped(schema).map(([title, fields]) =>
+    el("fieldset", {}, el("legend", {}, title), ...fields.map((name) => add(name, control(name, schema[name], there)))),
+  );
+  restore(controls);
+  return {
+    node: el("div", { class: "options" }, el("div", { class: "first" }, first), el("details", {}, el("summary", {}, "More options"), el("div", { class: "more" }, more))),
+    values() {
+      remember(controls);
+      return Object.fromEntries([...controls].map(([name, one]) => [name, one.value()]).filter(([, value]) => value !== null));
+    },
+  };
+}
+
+/** Names of the models that may be chosen; null where the server does not tell. */
+async function models() {
+  try {
+    return (await json("v1/models")).data.map((one) => one.id);
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+function isThere(property) {
+  return property !== undefined && !("const" in property) && !/not available/i.test(property.description ?? "");
+}
+
+function grouped(schema) {
+  const rest = Object.keys(schema).filter((name) => !NOT_HERE.has(name) && isThere(schema[name]) && kind(schema[name]) !== "object");
+  const taken = new Set(GROUPS.flatMap(([, names]) => names));
+  const groups = GROUPS.map(([title, names]) => [title, names.filter((name) => rest.includes(name))]);
+  return [...groups, ["Engine", rest.filter((name) => !taken.has(name))]].filter(([, names]) => names.length);
+}
+
+/** A property's schema without the "or null" around it. */
+function inner(property) {
+  const given = property.anyOf?.find((one) => one.type !== "null");
+  return given ? { ...property, ...given } : property;
+}
+
+function kind(property) {
+  return inner(property).type;
+}
+
+function control(name, property, there) {
+  const found = inner(property);
+  if (name === "formats") return checkboxes(name, there, property);
+  if (found.enum) return select(name, found.enum.map((value) => [value, sentence(String(value))]), property);
+  if (found.type === "boolean") return select(name, [["", "As usual"], ["true", "Yes"], ["false", "No"]], property);
+  return written(name, found, property);
+}
+
+function labelled(name, property, field) {
+  const hint = property?.description;
+  if (hint) field.setAttribute("aria-describedby", `hint-${name}`);
+  return el(
+    "div",
+    { class: "field" },
+    el("label", { for: `option-${name}` }, LABELS[name] ?? sentence(property?.title ?? name)),
+    field,
+    hint && el("p", { class: "hint", id: `hint-${name}` }, hint),
+  );
+}
+
+function select(name, choices, property) {
+  const usual = property?.default ?? "";
+  const field = el("select", { id: `option-${name}` }, choices.map(([value, text]) => el("option", { value, selected: value === usual }, text)));
+  return {
+    node: FIRST.includes(name) ? labelled(name, null, field) : labelled(name, property, field),
+    field,
+    value: () => (field.value === "" || field.value === usual ? null : field.value),
+  };
+}
+
+function language(property) {
+  const known = Object.entries(property["x-languages"] ?? {}).map(([code, name]) => [code, languageName(code, name)]);
+  known.sort((a, b) => a[1].localeCompare(b[1]));
+  // The operator may have set a language for all: to be detected then has to be said.
+  return select("language", [["auto", "Detect"], ...known]);
+}
+
+function toggle(name, property) {
+  const field = el("input", { type: "checkbox", id: `option-${name}`, checked: property.default === true });
+  return {
+    node: el("div", { class: "field" }, el("label", { class: "toggle" }, field, LABELS[name])),
+    field,
+    value: () => (field.checked === (property.default === true) ? null : String(field.checked)),
+  };
+}
+
+function written(name, found, property) {
+  const long = found.maxLength > 500;
+  const number = found.type === "integer" || found.type === "number";
+  const field = el(long ? "textarea" : "input", {
+    id: `option-${name}`, rows: long ? 2 : null, type: long ? null : number ? "number" : "text", maxlength: found.maxLength,
+    min: found.minimum, max: found.maximum, step: number ? (found.type === "integer" ? 1 : "any") : null,
+    placeholder: property.default === null || typeof property.default === "object" ? null : property.default,
+  });
+  return { node: labelled(name, property, field), field, value: () => field.value.trim() || null };
+}
+
+function checkboxes(name, choices, property) {
+  const usual = property.default.join();
+  const boxes = choices.map((value) => el("input", { type: "checkbox", value, checked: property.default.includes(value) }));
+  const value = () => boxes.filter((box) => box.checked).map((box) => box.value).join();
+  return {
+    node: el("div", { class: "field", role: "group", "aria-label": LABELS[name] }, el("span", { class: "label" }, LABELS[name]),
+      el("div", { class: "boxes" }, boxes.map((box) => el("label", { class: "toggle" }, box, box.value.toUpperCase())))),
+    value: () => (value() === usual ? null : value() || "none"),
+  };
+}
+
+/** The first row is kept for the next visit; prompts and names are nobody else's business. */
+function remember(controls) {
+  const kept = FIRST.filter((name) => controls.has(name)).map((name) => {
+    const { field } = controls.get(name);
+    return [name, field.type === "checkbox" ? field.checked : field.value];
+  });
+  localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(kept)));
+}
+
+function restore(controls) {
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}") ?? {};
+  } catch {
+    // Somebody else's; it is written anew with the next recording.
+  }
+  for (const name of FIRST) {
+    const field = controls.get(name)?.field;
+    if (!field || !(name in kept)) continue;
+    if (field.type === "checkbox") field.checked = kept[name] === true;
+    else if ([...field.options].some((option) => option.value === kept[name])) field.value = kept[name];
+  }
+}
