@@ -81,8 +81,13 @@ class TestWithoutAKey:
     def test_this_machine_is_served(self, client: FlaskClient, base: str) -> None:
         assert client.get("/v1/jobs", base_url=base).status_code == 200
 
-    def test_a_name_that_a_web_page_pointed_here_is_not(self, client: FlaskClient) -> None:
-        assert is_problem(client.get("/v1/jobs", base_url="http://evil.example:8081"), 403, "invalid_key")
+    @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer whatever"}], ids=["bare", "with a key"])
+    def test_a_name_that_a_web_page_pointed_here_is_not(self, client: FlaskClient, headers: dict[str, str]) -> None:
+        response = client.get("/v1/jobs", base_url="http://evil.example:8081", headers=headers)
+        assert is_problem(response, 403, "invalid_key")
+
+    def test_a_client_that_must_send_some_key_may_send_any(self, client: FlaskClient) -> None:
+        assert client.get("/v1/jobs", headers={"Authorization": "Bearer whatever"}).status_code == 200
 
     def test_a_web_page_cannot_send_a_form(self, client: FlaskClient) -> None:
         response = client.post("/v1/jobs", data={"file": (__file__, "x")}, headers={"Origin": "http://evil.example"})
