@@ -25,7 +25,7 @@ _CLOSE = "longhand.close"
 
 def install(app: Flask) -> None:
     """Number the requests and complete the answers."""
-    app.wsgi_app = _closing(app.wsgi_app)  # type: ignore[method-assign]  # that is how Flask wants it
+    app.wsgi_app = _closing(app.wsgi_app)  # type: ignore[method-assign, assignment]  # as Flask wants it
     app.before_request(_begin)
     app.after_request(_complete)
     app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars("request_id"))
