@@ -18,6 +18,8 @@ from webapp.tus_headers import Checksum
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE_SECONDS = 1.0
+"""A client whose connection broke may be back before the request before has ended."""
 _BEAT_SECONDS = 1.0
 """How often a busy writer says that it lives, and on a disk how much is there: a crash costs so much at most."""
 
@@ -38,13 +40,16 @@ class Hold:
         self._beaten = time.monotonic()
 
     def take(self) -> None:
-        """Get it.
+        """Get it; whoever is just letting go of it is waited for.
 
         Raises:
             Problem: 423 another request has it.
         """
-        if not uploads.lock(self._database, self.id, claim=self._claim, hours=self._hours):
-            raise busy()
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not uploads.lock(self._database, self.id, claim=self._claim, hours=self._hours):
+            if time.monotonic() > end:
+                raise busy()
+            time.sleep(0.1)
 
     def release(self) -> None:
         """Let others have it; if the record is away just now, it runs out by itself."""
