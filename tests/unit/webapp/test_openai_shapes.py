@@ -1,0 +1,182 @@
+"""OpenAI's forms and shapes: what clients of every kind write, odd input, transcripts that are not the usual ones."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from openai.types import audio
+from pydantic import BaseModel
+
+from pipelines.documents import Segment, Transcript
+from tests.unit.webapp.conftest import some_transcript
+from webapp.errors import Problem
+from webapp.openai import shapes
+from webapp.openai.fields import read
+from webapp.openai.names import own_name
+from webapp.services import Services
+
+
+def wanted(services: Services, *, translate: bool = False, **form: Any) -> Any:
+    fields = {name: value if isinstance(value, list) else [str(value)] for name, value in form.items()}
+    return read(services, fields, translate=translate)
+
+
+def refused(services: Services, param: str, *, translate: bool = False, **form: Any) -> str:
+    with pytest.raises(Problem) as caught:
+        wanted(services, translate=translate, **form)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_option", param)
+    assert caught.value.detail.endswith((".", "…"))
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"timestamp_granularities": ["word", "segment"]},
+        {"timestamp_granularities[]": ["word", "segment"]},
+        {"timestamp_granularities[0]": ["word"], "timestamp_granularities[1]": ["segment"]},
+        {"timestamp_granularities": ["word"], "timestamp_granularities[]": ["segment"]},
+        {"timestamp_granularities": ["word,segment"]},
+        {"timestamp_granularities": ['["word", "segment"]']},
+    ],
+)
+def test_lists_as_clients_write_them(services: Services, form: dict[str, Any]) -> None:
+    assert wanted(services, **form).wishes.timestamp_granularities == ["word", "segment"]
+
+
+def test_objects_as_clients_write_them(services: Services) -> None:
+    written = [
+        {"chunking_strategy": '{"type": "server_vad", "threshold": 0.4}'},
+        {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "0.4"},
+    ]
+    for form in written:
+        found = wanted(services, **form)
+        assert found.wishes.chunking_strategy.threshold == 0.4
+        assert (found.job.options["chunk_seconds"], found.job.options["vad_filter"]) == (30, True)
+    assert wanted(services, chunking_strategy="auto").job.options["chunk_seconds"] == 600
+    assert wanted(services, **{"metadata[case]": "7"}).job.metadata == {"case": "7"}
+
+
+def test_fields_become_options(services: Services) -> None:
+    found = wanted(
+        services,
+        model="gpt-4o-transcribe",
+        language="German",
+        prompt="Hello.",
+        temperature="0.5",
+        keywords=["Ada", "Müller, Karl"],
+        hotwords="Bob",
+        stream="True",
+        max_line_width="30",
+    )
+    options = found.job.options
+    assert (options["model"], options["language"], options["task"]) == ("demo", "de", "transcribe")
+    assert (options["prompt"], options["temperature"]) == ("Hello.", 0.5)
+    assert (options["hotwords"], options["max_line_width"]) == ("Bob, Ada, Müller, Karl", 30)
+    assert (found.wishes.stream, options["chunk_seconds"]) == (True, 60)
+    assert (found.job.priority, options["formats"]) == ("high", [])
+    assert wanted(services, stream="true", chunk_seconds="90").job.options["chunk_seconds"] == 90
+    assert wanted(services, priority="low", formats="srt").job.options["formats"] == ["srt"]
+    assert wanted(services, translate=True).job.options["task"] == "translate"
+
+
+def test_empty_fields_count_as_not_given(services: Services) -> None:
+    names = ["model", "stream", "include[]", "chunking_strategy", "response_format", "temperature", "keywords[]"]
+    assert wanted(services, **dict.fromkeys(names, "")).wishes == wanted(services).wishes
+
+
+@pytest.mark.parametrize(
+    ("param", "form"),
+    [
+        ("response_format", {"response_format": "xml"}),
+        ("response_format", {"response_format": ["json", "text"]}),
+        ("response_format", {"response_format": "srt", "stream": "true"}),
+        ("stream", {"stream": "perhaps"}),
+        ("include", {"include[]": "item[]"}),
+        ("include", {"include": "[1"}),
+        ("timestamp_granularities", {"timestamp_granularities[]": "letter"}),
+        ("timestamp_granularities", {"timestamp_granularities": "[[]]"}),
+        ("chunking_strategy", {"chunking_strategy": "never"}),
+        ("chunking_strategy", {"chunking_strategy": "{"}),
+        ("chunking_strategy", {"chunking_strategy[type]": "client_vad"}),
+        ("threshold", {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "nan"}),
+        ("chunking_strategy[type]", {"chunking_strategy[type]": ["server_vad", "x"]}),
+        ("temperature", {"temperature": "1.5"}),
+        ("model", {"model": ["demo", "demo"]}),
+        ("known_speaker_references", {"known_speaker_names[]": "Ada"}),
+        ("known_speaker_references", {"known_speaker_names": "Ada", "known_speaker_references": "ada.wav"}),
+        ("known_speaker_names", {"known_speaker_names": list("abcde"), "known_speaker_references": ["data:,"] * 5}),
+        ("word_timestamps", {"word_timestamps": "no", "include": "logprobs"}),
+        ("word_timestamps", {"word_timestamps": "false", "timestamp_granularities": "word"}),
+        ("volume", {"volume": "3"}),
+        ("volume[x][y]", {"volume[x][y]": "3"}),
+        ("[]", {"[]": "3"}),
+        ("", {"": "3"}),
+    ],
+)
+def test_what_cannot_be_used_is_named(services: Services, param: str, form: dict[str, Any]) -> None:
+    refused(services, param, **form)
+
+
+def test_translations_take_less(services: Services) -> None:
+    for form in ({"stream": "true"}, {"timestamp_granularities": "word"}, {"task": "transcribe"}):
+        refused(services, next(iter(form)), translate=True, **form)
+    refused(services, "response_format", translate=True, response_format="diarized_json")
+
+
+def test_names_of_models(app: Flask, services: Services) -> None:
+    settings = services.settings.model_copy(update={"whisper_aliases": {"gpt-4o-transcribe": "demo"}})
+    for name in ("whisper-1", "gpt-transcribe", "gpt-4o-mini-transcribe-2025-12-15", "gpt-99", None):
+        assert own_name(settings, name) is None
+    for name in ("demo", "small", "openai/whisper-small", "whisper-2", "gpt-4o-transcribe"):
+        assert own_name(settings, name) == name, "what the operator named is what it is"
+
+
+def strict(kind: type[BaseModel], made: Any) -> Any:
+    found = kind.model_validate_json(json.dumps(made), strict=True)
+    assert set(found.model_extra or {}) <= {"task"}
+    return found
+
+
+def empty() -> Transcript:
+    update = {"text": "", "segments": [], "language": None, "duration": 0.0}
+    return some_transcript().model_copy(update=update)
+
+
+@pytest.mark.parametrize("found", [some_transcript(), empty()])
+def test_every_shape_is_valid(found: Transcript) -> None:
+    strict(audio.Transcription, shapes.plain(found, logprobs=True, languages=True))
+    strict(audio.Transcription, shapes.plain(found, logprobs=False, languages=False))
+    for words in (False, True):
+        for segments in (False, True):
+            made = shapes.verbose(found, temperature=0.0, words=words, segments=segments)
+            got = strict(audio.TranscriptionVerbose, made)
+            assert (got.words is not None, got.segments is not None) == (words, segments)
+            assert got.language == "english"
+    strict(audio.TranslationVerbose, shapes.translated_verbose(found, temperature=1.0))
+    strict(audio.TranscriptionDiarized, shapes.diarized(found))
+
+
+def test_languages_have_their_full_names() -> None:
+    for code, name in {"de": "german", "yue": "cantonese", "ht": "haitian creole", None: "english"}.items():
+        assert shapes.language_name(some_transcript().model_copy(update={"language": code})) == name
+
+
+def test_speakers_are_letters_in_the_order_they_appear() -> None:
+    name = shapes.speakers()
+    names = [name(f"SPEAKER_{n:02}") for n in (7, 3, 7, *range(30, 56))]
+    assert names[:3] == ["A", "B", "A"]
+    assert names[-3:] == ["Z", "AA", "AB"]
+    assert shapes.speakers()(None) == "A"
+
+
+def test_a_probability_of_nothing_has_a_logarithm(services: Services) -> None:
+    segment = some_transcript().segments[1]
+    words = [
+        word.__class__(word.start, word.end, word.word, p) for word, p in zip(segment.words, (0, 1.2), strict=False)
+    ]
+    entries = list(shapes.logprobs_of(Segment(**{**dict(segment), "words": words})))
+    assert entries[0] == {"token": " Über", "bytes": list(" Über".encode()), "logprob": pytest.approx(-23.03, abs=0.01)}
+    assert entries[1]["logprob"] == 0
