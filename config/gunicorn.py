@@ -1,6 +1,9 @@
 """How gunicorn serves the API: ``gunicorn -c config/gunicorn.py webapp.main:app``."""
 
 import os
+import resource
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +26,30 @@ def _settings() -> Settings:
     return found
 
 
+def _open_files(wanted: int) -> int:
+    """Raise this process's limit of open files, if it may; what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
 _chosen = _settings()
 _host = _chosen.bind_host.strip("[]")
 _memory = Path("/dev/shm")  # noqa: S108  # for gunicorn's own heartbeat files, which it makes safely
 
 bind = f"[{_host}]:{_chosen.bind_port}" if ":" in _host else f"{_host}:{_chosen.bind_port}"
 workers = _chosen.web_workers
-# Uploads, downloads and waiting take long and do nothing but read and write: threads.
+# Uploads, downloads, waiting and streams take long and do next to nothing: threads. Why not gevent, and why so many:
+# docs/decisions/0006.
 worker_class = "gthread"
 threads = _chosen.web_threads
-worker_connections = max(1000, threads * 4)
+# Each connection is an open file, and so are the database's, Redis's and the recordings'. A worker that cannot open one
+# more would end, so it takes no more connections than it can.
+_SPARE_FILES = 300
+worker_connections = max(1000, threads * 2)
+worker_connections = max(10, min(worker_connections, _open_files(worker_connections + _SPARE_FILES) - _SPARE_FILES))
 # A worker's main thread gives the sign of life, so a request may take as long as it needs; a hung worker goes.
 timeout = 60
 # Time for running requests when stopping; whoever waits for a job then waits again elsewhere.
@@ -59,6 +76,20 @@ def on_starting(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """The same in a worker (called by gunicorn)."""
     _log_like_everybody(worker.log)
+
+
+def post_worker_init(worker: Any) -> None:
+    """End streams and waiting as soon as a worker is told to stop; clients go on elsewhere (called by gunicorn)."""
+    services = getattr(worker.wsgi, "extensions", {}).get("longhand")
+    if services is None:
+        return
+
+    def watch() -> None:
+        while worker.alive:
+            time.sleep(0.5)
+        services.listening.close()
+
+    threading.Thread(target=watch, name="stopping", daemon=True).start()
 
 
 def _log_like_everybody(log: Any) -> None:

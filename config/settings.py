@@ -121,8 +121,8 @@ class Settings(BaseSettings):
     # Workers
     web_workers: int = Field(1, ge=1, le=64)
     """Processes of the API."""
-    web_threads: int = Field(16, ge=2, le=1000)
-    """Threads of each API process."""
+    web_threads: int = Field(1000, ge=2, le=4000)
+    """Threads of each API process, made when they are needed. Three quarters of them may wait for jobs or follow them at the same time."""  # noqa: E501
     visibility_timeout_seconds: float = Field(60, ge=2)
     """After this long without a sign of life a worker's task is given to another."""
     lease_renewal_seconds: float = Field(10, ge=0.2)

@@ -54,7 +54,12 @@ class Events:
 
     def _connect(self) -> "redis.Redis":
         return redis.Redis.from_url(
-            self._url, decode_responses=True, socket_connect_timeout=5, socket_timeout=10, health_check_interval=30
+            self._url,
+            decode_responses=True,
+            socket_connect_timeout=5,
+            socket_timeout=10,
+            health_check_interval=30,
+            max_connections=4000,  # one for each thread at most; the library's own limit is fewer than that
         )
 
     def reopen(self) -> None:
