@@ -96,18 +96,18 @@ class Client:
             ApiError: The server refused it or cannot be reached.
             OSError: The file cannot be read.
         """
-        for attempt in range(BUSY_TRIES):
+
+        def send() -> Job:
             with path.open("rb") as file:
                 files = {"file": (path.name, cast(BinaryIO, Watched(file, sent)), "application/octet-stream")}
                 timeout = httpx.Timeout(UPLOAD_SECONDS, connect=CONNECT_SECONDS)
-                try:
-                    return self._json("POST", "/v1/jobs", data=dict(options), files=files, timeout=timeout)
-                except ApiError as error:
-                    if error.retry_after is None or attempt == BUSY_TRIES - 1:
-                        raise
-                    pause = min(error.retry_after, LONGEST_PAUSE)
-            time.sleep(pause)
-        raise AssertionError("unreachable")
+                return self._json("POST", "/v1/jobs", data=dict(options), files=files, timeout=timeout)
+
+        return _as_soon_as_possible(send)
+
+    def submit_address(self, url: str, options: Mapping[str, str]) -> Job:
+        """Make a job of a recording that the server fetches; otherwise like ``submit``."""
+        return _as_soon_as_possible(lambda: self._json("POST", "/v1/jobs", data={**options, "url": url}))
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:
         """A job; ``wait`` lets the server hold the answer back until the job ends, for that many seconds at most."""
@@ -216,6 +216,19 @@ class Client:
                 f"The server at {self.url} cannot be reached; start it with `longhand up`, or name another with --url."
             )
             raise ApiError(sentence, code="unreachable", exit_code=Exit.UNREACHABLE) from error
+
+
+def _as_soon_as_possible(send: Callable[[], Job]) -> Job:
+    """Send until a server that is full has room."""
+    for attempt in range(BUSY_TRIES):
+        try:
+            return send()
+        except ApiError as error:
+            if error.retry_after is None or attempt == BUSY_TRIES - 1:
+                raise
+            pause = min(error.retry_after, LONGEST_PAUSE)
+        time.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 def problem(answer: httpx.Response) -> ApiError:

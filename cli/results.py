@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from cli.sources import Source
 
-def name_targets(recordings: Sequence[Path], folder: Path, formats: Sequence[str]) -> dict[Path, dict[str, Path]]:
+
+def name_targets(recordings: Sequence[Source], folder: Path, formats: Sequence[str]) -> dict[Source, dict[str, Path]]:
     """Where results go: talk.mp3 -> talk.srt; talk.mp3 and talk.wav -> talk.mp3.srt, talk.wav.srt; then by number."""
     stems = Counter(path.stem.casefold() for path in recordings)
     taken: set[str] = set()
@@ -24,13 +26,13 @@ def name_targets(recordings: Sequence[Path], folder: Path, formats: Sequence[str
     return targets
 
 
-def check_targets(targets: Mapping[Path, Mapping[str, Path]], *, overwrite: bool) -> None:
+def check_targets(targets: Mapping[Source, Mapping[str, Path]], *, overwrite: bool) -> None:
     """Refuse to write over what is there.
 
     Raises:
         click.UsageError: A result would replace a recording, or an earlier result unasked.
     """
-    inputs = {path.resolve() for path in targets}
+    inputs = {path.resolve() for path in targets if isinstance(path, Path)}
     for target in (target for by_format in targets.values() for target in by_format.values()):
         if target.resolve() in inputs:
             raise click.UsageError(f"{target} is one of the recordings: choose another folder with -o.")

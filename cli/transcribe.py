@@ -19,6 +19,7 @@ from cli.connection import talks_to_api
 from cli.results import check_targets, name_targets, write_aside
 from cli.screen import FilesDisplay, plain, seconds
 from cli.signals import Stopped, heard
+from cli.sources import Address, Source, SourceType, in_full
 from pipelines.formats import FORMATS
 
 INTERRUPTED = "interrupted"
@@ -35,7 +36,7 @@ class _Interrupted(Exception):
 class Outcome:
     """What became of one recording."""
 
-    source: Path
+    source: Source
     exit_code: Exit
     sentence: str
     job: Job | None = None
@@ -66,7 +67,7 @@ def _pairs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dic
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILES_OR_ADDRESSES...", type=SourceType())
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the results.")
 @click.option(
     "-f", "--format", "formats", callback=_formats, metavar="NAMES", help="srt,vtt,txt,tsv,json; commas between."
@@ -95,8 +96,10 @@ def _pairs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dic
 @click.option("--json", "as_json", is_flag=True, help="Print each finished job as a line of JSON instead of its text.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @talks_to_api
-def transcribe(client: Client, files: tuple[Path, ...], **options: Any) -> None:
+def transcribe(client: Client, files: tuple[Source, ...], **options: Any) -> None:
     """Transcribe recordings and wait for the results.
+
+    A recording is a file, or an address (http or https) from which the server fetches it.
 
     The text of one recording is printed; results of several, or in several formats, go to the folder of -o.
 
@@ -124,11 +127,11 @@ def transcribe(client: Client, files: tuple[Path, ...], **options: Any) -> None:
 class Request:
     """What was asked for on the command line."""
 
-    files: list[Path]
+    files: list[Source]
     fields: dict[str, str]
     """Of POST /v1/jobs."""
     formats: list[str]
-    targets: dict[Path, dict[str, Path]]
+    targets: dict[Source, dict[str, Path]]
     """Recording -> format -> where it goes; empty: to the terminal."""
 
 
@@ -137,7 +140,7 @@ _EMPTY = {"txt": b"", "srt": b"", "vtt": b"WEBVTT"}
 _OURS = {"output", "formats", "overwrite", "further", "as_json", "quiet"}
 
 
-def _request(files: Sequence[Path], options: Mapping[str, Any]) -> Request:
+def _request(files: Sequence[Source], options: Mapping[str, Any]) -> Request:
     """The request, checked before anything is sent.
 
     Raises:
@@ -150,7 +153,7 @@ def _request(files: Sequence[Path], options: Mapping[str, Any]) -> Request:
     if folder is None:
         if (len(recordings) > 1 or len(formats) > 1) and not options["as_json"]:
             raise click.UsageError("Several results need a folder to go to: add -o DIR.")
-        targets = {}
+        targets: dict[Source, dict[str, Path]] = {}
     else:
         targets = name_targets(recordings, folder, formats)
         check_targets(targets, overwrite=options["overwrite"])
@@ -190,12 +193,12 @@ class Batch:
         self._pool.shutdown(cancel_futures=True)
         return [future.result() for future in self._futures if not future.cancelled()]
 
-    def _one(self, path: Path, row: Any) -> Outcome:
+    def _one(self, path: Source, row: Any) -> Outcome:
         outcome = self._transcribed(path, row)
         self._display.finish(row, path.name, outcome.sentence, well=outcome.exit_code == Exit.FINE)
         return outcome
 
-    def _transcribed(self, path: Path, row: Any) -> Outcome:
+    def _transcribed(self, path: Source, row: Any) -> Outcome:
         job: Job | None = None
 
         def sent(done: int, total: int) -> None:
@@ -203,7 +206,10 @@ class Batch:
             self._display.sent(row, done, total)
 
         try:
-            job = self._client.submit(path, self._request.fields, sent=sent)
+            if isinstance(path, Address):
+                job = self._client.submit_address(path.url, self._request.fields)
+            else:
+                job = self._client.submit(path, self._request.fields, sent=sent)
             for job in self._client.follow(job["id"]):  # noqa: B020  # the last one counts
                 self._go_on()
                 self._display.show(row, job)
@@ -219,7 +225,7 @@ class Batch:
         if self._interrupted.is_set():
             raise _Interrupted
 
-    def _cancelled(self, path: Path, job: Job | None) -> Outcome:
+    def _cancelled(self, path: Source, job: Job | None) -> Outcome:
         sentence = INTERRUPTED
         if job is not None:
             try:
@@ -228,7 +234,7 @@ class Batch:
                 sentence = f"interrupted, but its job could not be cancelled: {error.detail}"
         return Outcome(path, Exit.INTERRUPTED, sentence, job)
 
-    def _kept(self, path: Path, job: Job) -> Outcome:
+    def _kept(self, path: Source, job: Job) -> Outcome:
         """Fetch and write the results of a job that has ended."""
         if job["status"] != "done":
             error = job["error"] or {"detail": "The job was cancelled."}
@@ -249,7 +255,11 @@ class Batch:
 def _report(outcome: Outcome, console: Console, options: Mapping[str, Any]) -> None:
     """Results to standard output, everything else beside it."""
     if options["as_json"]:
-        found = {"file": str(outcome.source), "job": outcome.job, "written": [str(path) for path in outcome.written]}
+        found = {
+            "file": in_full(outcome.source),
+            "job": outcome.job,
+            "written": [str(path) for path in outcome.written],
+        }
         if outcome.exit_code != Exit.FINE:
             found["error"] = outcome.sentence
         click.echo(json.dumps(found, ensure_ascii=False))

@@ -62,6 +62,33 @@ def script(server: ScriptedServer, *results: bytes, job: dict[str, Any] = JOB) -
         server.says(200, result)
 
 
+def test_an_address_is_fetched_by_the_server(server: ScriptedServer, recording: Path) -> None:
+    script(server, b"Hello.\n")
+    result = run("transcribe", "HTTPS://example.org/a/talk%20one.mp3?token=t", "--json", "-q", url=server.url)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["file"] == "HTTPS://example.org/a/talk%20one.mp3?token=t"
+    method, path, headers, length = server.asked[0]
+    assert (method, path, headers["content-type"]) == ("POST", "/v1/jobs", "application/x-www-form-urlencoded")
+    assert length < 200
+
+
+def test_results_of_addresses_and_files_get_names_of_their_own(server: ScriptedServer, recording: Path) -> None:
+    server.says(200, JOB)
+    addresses = ["https://example.org/talk.mp3", "https://example.com/talk.mp3?a=/b", "https://example.org/"]
+    result = run("transcribe", recording, *addresses, "-o", "out", "-f", "txt", url=server.url)
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in Path("out").iterdir()} == {
+        "talk.mp3.txt", "talk.mp3-2.txt", "talk.mp3-3.txt", "recording.txt"
+    }  # fmt: skip
+
+
+def test_what_is_wrong_with_an_address_is_said_without_its_token(server: ScriptedServer) -> None:
+    server.says(400, {"detail": "url: no.", "code": "invalid_option"})
+    result = run("transcribe", "https://example.org/x?token=secret", url=server.url)
+    assert result.exit_code == 1 and "https://example.org/x: url: no." in result.stderr
+    assert "secret" not in result.stderr
+
+
 def test_the_text_of_one_recording_is_the_output(server: ScriptedServer, recording: Path) -> None:
     script(server, "Grüß Gott.\n".encode())
     result = run("transcribe", recording, "--model", "large", "--no-vad", "--option", "diarise=true", url=server.url)
