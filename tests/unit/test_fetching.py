@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
 from pipelines.addresses import AddressRefused
 from pipelines.errors import Cancelled, InputError, LonghandError
 from pipelines.fetching import Fetched, fetch
 from pipelines.names import name_in_address, name_in_header
 from pipelines.stage import Limits
+from store.steps import Piece
+from tasks.worker import make_worker
+from tasks.workfiles import WorkFiles
 from tests.web_server import Visit, WebServer, rest
 
 SOUND = random.Random(1).randbytes(300_000)
@@ -360,3 +364,20 @@ class TestBounds:
         with pytest.raises(Cancelled):
             get("/x", progress=progress, pauses=(20.0,))
         assert len(server.visits) == 1
+
+
+def test_a_worker_of_an_open_network_fetches_nothing_from_inside(server: WebServer, tmp_path: Path) -> None:
+    """The web process refuses such addresses, but what a worker does must not hang on that."""
+    worker = make_worker(Settings(_env_file=None, data_dir=tmp_path))
+    piece = Piece("0" * 32, "fetch")
+    stage = worker.stages["fetch"]
+    try:
+        with WorkFiles(worker.store.files, stage, piece, worker.scratch(piece, "c")) as files:
+            for host in ("127.0.0.1", "localhost"):
+                options = stage.pick({"url": server.url("/talk.mp3", host=host), "beam_size": 5})
+                with pytest.raises(AddressRefused):
+                    stage.run(files, options, lambda *_: None, **worker.tools(stage))
+    finally:
+        worker.app.close()
+        worker.store.database.engine.dispose()
+    assert not server.visits
