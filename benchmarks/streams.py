@@ -1,6 +1,6 @@
 """Whether many idle streams of events and waiting requests keep short requests waiting, by gunicorn's worker class.
 
-Usage: ``python -m benchmarks.streams [--streams 500] [--seconds 15] [--rounds 3]``. For each worker class, in turn: the
+Usage: ``python -m benchmarks.streams [--streams 500] [--seconds 15] [--rounds 2]``. For each worker class, in turn: the
 time of ``GET /v1/jobs/<id>`` with nothing else going on, with that many streams of jobs that stay queued, with as many
 ``?wait=`` requests, and with half of each; the processor time that the server takes meanwhile when nobody asks for
 anything; and its memory. The worker class gevent needs ``pip install gevent``.
@@ -70,7 +70,7 @@ def quantiles(times: list[float]) -> str:
     )
 
 
-def compare(name: str, *, streams: int, seconds: float, threads: int, rounds: int) -> None:
+def compare(name: str, *, streams: int, seconds: float, threads: int) -> None:
     """Measure one worker class and print."""
     with Web(*CLASSES[name], WEB_THREADS=str(threads), SYNC_TIMEOUT_SECONDS="300") as web:
         path = f"/v1/jobs/{web.send()}"
@@ -83,9 +83,8 @@ def compare(name: str, *, streams: int, seconds: float, threads: int, rounds: in
         }
         web.times(path, seconds=2)
         print(f"{name}, {threads} threads; memory {_memory(web):.0f} MB")
-        for _ in range(rounds):
-            for case, (following, waiting) in cases.items():
-                print(f"  {case:12} {measured(web, path, following, waiting, seconds)}", flush=True)
+        for case, (following, waiting) in cases.items():
+            print(f"  {case:12} {measured(web, path, following, waiting, seconds)}", flush=True)
 
 
 def measured(web: Web, path: str, following: int, waiting: int, seconds: float) -> str:
@@ -123,13 +122,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=800)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1000)
     parser.add_argument("--classes", default=",".join(CLASSES))
     chosen = parser.parse_args()
     print(machine())
-    for name in chosen.classes.split(","):
-        compare(name, streams=chosen.streams, seconds=chosen.seconds, threads=chosen.threads, rounds=chosen.rounds)
+    for _ in range(chosen.rounds):
+        for name in chosen.classes.split(","):
+            compare(name, streams=chosen.streams, seconds=chosen.seconds, threads=chosen.threads)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def events(stack: Stack, job_id: str, last: str | None = None) -> Iterator[Itera
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings.recording(200, seed=83).write(tmp_path_factory.mktemp("events") / "long.flac")
+    return recordings.recording(150, seed=83).write(tmp_path_factory.mktemp("events") / "long.flac")
 
 
 def test_segments_come_while_the_job_runs_and_a_lost_stream_goes_on(stack: Stack, long: Path) -> None:
@@ -62,7 +62,7 @@ def test_segments_come_while_the_job_runs_and_a_lost_stream_goes_on(stack: Stack
     transcript = stack.transcript(job_id)
     assert found == transcript["segments"]
     assert [s["id"] for s in found] == list(range(len(found)))
-    assert sum(step["total"] for step in data["steps"] if step["stage"] == "transcribe") >= 5
+    assert sum(step["total"] for step in data["steps"] if step["stage"] == "transcribe") >= 4
     # Whoever comes after the end gets the same.
     with events(stack, job_id) as late:
         assert [data for _, name, data in late if name == "segment"] == found
