@@ -148,17 +148,24 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, pulse: Pulse) -> None:
         self._stream = stream
         self._pulse = pulse
+        self._pulsed = time.monotonic()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if time.monotonic() - self._pulsed >= SLICE_SECONDS:
+            self._look_up()  # a server that always has a little more to say must not hold us, either
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = SLICE_SECONDS if end is None else end - time.monotonic()
             try:
                 return self._stream.read(max_bytes, min(SLICE_SECONDS, max(left, 0.001)))
             except httpcore.ReadTimeout:
-                self._pulse()
+                self._look_up()
                 if end is not None and time.monotonic() >= end:
                     raise
+
+    def _look_up(self) -> None:
+        self._pulsed = time.monotonic()
+        self._pulse()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

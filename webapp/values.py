@@ -34,13 +34,15 @@ def metadata(text: str) -> Any:
 
 
 def parsed(text: str | bytes) -> Any:
-    """JSON as the standard has it: no NaN, and no number that is none to other programs.
+    """JSON as the standard has it: no NaN, no number that is none to other programs, no half of a character.
 
     Raises:
         ValueError: It is none.
         RecursionError: It is deeper than Python goes.
     """
-    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    json.dumps(value, ensure_ascii=False).encode()  # raises for a lone surrogate, which no database keeps
+    return value
 
 
 def parts(field: str, text: str) -> list[Any]:

@@ -323,6 +323,18 @@ class TestBounds:
         ended.set()
         assert error.code == "timeout"
 
+    def test_endless_headers_end_with_the_time(self, get: Get, server: WebServer) -> None:
+        ended = threading.Event()
+
+        def answer(visit: Visit) -> None:
+            while not ended.wait(0.02):
+                visit.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+        server.answers["/x"] = answer
+        error = refused(get, "/x", limits={"fetch_seconds": 0.3})
+        ended.set()
+        assert error.code == "timeout"
+
     @pytest.mark.parametrize("head", [True, False])
     def test_a_cancel_is_seen_while_the_server_is_silent(self, get: Get, server: WebServer, head: bool) -> None:
         ended, silent = threading.Event(), threading.Event()

@@ -117,7 +117,17 @@ def test_json_that_cannot_be_used_is_explained(client: FlaskClient, services: Se
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        *((data, 400) for data in (b"\xff", b"{", b"[" * 100_000, b'{"url": NaN}', b'{"a": 1e999}')),
+        *(
+            (data, 400)
+            for data in (
+                b"\xff",
+                b'{"metadata": {"a": "\\ud800"}}',
+                b"{",
+                b"[" * 100_000,
+                b'{"url": NaN}',
+                b'{"a": 1e999}',
+            )
+        ),
         (b'{"url": "' + b"x" * 300_000 + b'"}', 413),
         (json.dumps({"url": [URL] * 1001}).encode(), 413),
     ],
