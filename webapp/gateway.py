@@ -7,8 +7,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from pipelines import transcripts
 from webapp import synchronous
 from webapp.errors import bad_option
+from webapp.forms import Form
 from webapp.models import allowed_model
-from webapp.openapi import Answer, Form, Operation, Parameter, documented
+from webapp.openapi import Answer, Operation, Parameter, documented
 from webapp.options import JobRequest
 from webapp.results import open_transcript
 from webapp.services import services
@@ -30,7 +31,7 @@ JOB_HEADERS = {
 PROBLEMS = (400, 404, 408, 409, 413, 415, 422, 503, 504)
 
 
-class Text(TypedDict):
+class SpokenText(TypedDict):
     """What was said."""
 
     text: str
@@ -44,7 +45,7 @@ _OPERATION = Operation(
     "openai/whisper-small, or an alias; /transcribe-small is the same as /transcribe/small. Makes an ordinary job of "
     "high priority. Identical requests at the same time share one job; a client that leaves cancels it, unless it or "
     "another asks for the same within seconds.",
-    answers={200: Answer("The text.", Text, headers=JOB_HEADERS)},
+    answers={200: Answer("The text.", SpokenText, headers=JOB_HEADERS)},
     problems=PROBLEMS,
     parameters=(KEY_PARAMETER,),
     form=Form("RecordingForm", without=("model",)),

@@ -9,19 +9,12 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from pipelines.addresses import MAX_LENGTH
+from webapp import forms
 from webapp.errors import like_openai
-from webapp.multipart import MAX_PARTS
+from webapp.forms import COMPONENTS, Form
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NOTE = "_longhand_operation"
-_COMPONENTS = "#/components/schemas/{model}"
-
-_FILE = {"type": "string", "format": "binary"}
-_ADDRESS = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LENGTH}
-_FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
-_UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-_UPLOADED = "The id of a finished resumable upload, which becomes the job's"
 
 TAGS = {
     "jobs": "Recordings in: send, list, wait for, cancel, delete.",
@@ -77,17 +70,6 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     where: str = "query"
     required: bool = False
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form of one recording: fields of its own, then those of a job."""
-
-    name: str
-    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Name -> schema."""
-    without: tuple[str, ...] = ()
-    """Fields of a job that it has not."""
 
 
 @dataclass(frozen=True)
@@ -211,13 +193,19 @@ class _Builder:
 
     def schema(self, kind: Any) -> dict[str, Any]:
         """A type as a schema; what it is made of goes to the components."""
-        made = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_COMPONENTS)
-        self.schemas.update(made.pop("$defs", {}))
+        made = TypeAdapter(kind).json_schema(mode="serialization", ref_template=COMPONENTS)
+        for name, definition in made.pop("$defs", {}).items():
+            self._keep(name, definition)
         title = made.get("title")
         if "properties" not in made or not title:
             return made
-        self.schemas[title] = made
-        return {"$ref": _COMPONENTS.format(model=title)}
+        self._keep(title, made)
+        return {"$ref": COMPONENTS.format(model=title)}
+
+    def _keep(self, name: str, schema: Any) -> None:
+        """Keep a type under its name; two that differ would describe each other's answers."""
+        if self.schemas.setdefault(name, schema).get("properties", {}).keys() != schema.get("properties", {}).keys():
+            raise ValueError(f"two types of the API document are called {name}")
 
     def operation(self, operation: Operation, rule: Rule, job_form: type[BaseModel]) -> dict[str, Any]:
         """One method of one address."""
@@ -245,9 +233,9 @@ class _Builder:
             octets = {"type": "string", "format": "binary"}
             described["requestBody"] = {"content": {operation.octets: {"schema": octets}}}
         if operation.takes_job:
-            described["requestBody"] = self._form(job_form)
+            described["requestBody"] = forms.recordings(job_form, self.schemas)
         if operation.form is not None:
-            described["requestBody"] = self._single(operation.form, job_form)
+            described["requestBody"] = forms.one_recording(operation.form, job_form, self.schemas)
         return described
 
     def _answer(self, answer: Answer) -> dict[str, Any]:
@@ -264,46 +252,6 @@ class _Builder:
     def _path(self, rule: Rule) -> Iterable[dict[str, Any]]:
         for name in sorted(rule.arguments):
             yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-    def _single(self, form: Form, job_form: type[BaseModel]) -> dict[str, Any]:
-        made = job_form.model_json_schema(ref_template=_COMPONENTS)
-        self.schemas.update(made.pop("$defs", {}))
-        others = {k: v for k, v in made["properties"].items() if k not in form.without and k not in form.fields}
-        fields = {"file": {**_FILE, "description": "The recording."}, **form.fields, **others}
-        about = {"title": form.name, "description": "A recording and how to transcribe it."}
-        self.schemas[form.name] = {**made, "required": ["file"], "properties": fields, **about}
-        schema = {"$ref": _COMPONENTS.format(model=form.name)}
-        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-
-    def _form(self, job_form: type[BaseModel]) -> dict[str, Any]:
-        made = job_form.model_json_schema(ref_template=_COMPONENTS)
-        self.schemas.update(made.pop("$defs", {}))
-        fields = made["properties"]
-        several = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS}
-        recordings = {**several, "items": _FILE, "description": "The recording; repeat it for a batch."}
-        addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
-        one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
-        uploads = {**several, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
-        upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
-        named = [{"required": ["url"]}, {"required": ["upload"]}]
-        form = {**fields, "url": addresses, "upload": uploads}
-        bodies = {
-            "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": recordings, **form}},
-            "JobPlainForm": {"anyOf": named, "properties": form},
-            "JobObject": {"anyOf": named, "properties": {**fields, "url": one_or_more, "upload": upload_or_more}},
-        }
-        for name, body in bodies.items():
-            self.schemas[name] = {
-                **made,
-                **body,
-                "title": name,
-                "description": "Recordings and how to transcribe them.",
-            }
-        media = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
-        content = {
-            kind: {"schema": {"$ref": _COMPONENTS.format(model=name)}} for kind, name in zip(media, bodies, strict=True)
-        }
-        return {"required": True, "content": content}
 
 
 def _refusal(status: int, shape: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from webapp.receiver import Receiver
 from webapp.services import Services
 from webapp.sharing import Asked, share, share_by_key
 from webapp.submission import key_of
-from webapp.uploads import MAX_FIELD_BYTES, Form, Recording, received
+from webapp.uploads import MAX_FIELD_BYTES, Form, Recording, Reference, received
 
 JOB_HEADER = "X-Job-ID"
 Fields = Mapping[str, Sequence[str]]
@@ -256,6 +256,9 @@ def nobody() -> AnyResponse:
 
 
 def _only_recording(form: Form) -> Recording:
+    if len(form.sources) != len(form.files):
+        detail = "Send the recording itself here; addresses and uploads are for /v1/jobs."
+        raise bad_option(detail, param=next(s.field for s in form.sources if isinstance(s, Reference)))
     if not form.files:
         raise bad_option("Send a recording in the field 'file', as curl -F file=@talk.mp3 does.")
     if len(form.files) > 1:

@@ -16,14 +16,14 @@ _UNKNOWN = "english"
 """What is said of a recording in which nobody speaks, as there must be a language."""
 
 
-class Usage(TypedDict):
+class DurationUsage(TypedDict):
     """What was used."""
 
     type: Literal["duration"]
     seconds: float
 
 
-class Logprob(TypedDict):
+class TranscriptionLogprob(TypedDict):
     """How sure the model is of a word."""
 
     token: str
@@ -31,22 +31,22 @@ class Logprob(TypedDict):
     logprob: float
 
 
-class Language(TypedDict):
+class TranscriptionLanguage(TypedDict):
     """A language that was heard."""
 
     code: str
 
 
-class Json(TypedDict):
+class Transcription(TypedDict):
     """``json``."""
 
     text: str
-    logprobs: NotRequired[list[Logprob]]
-    languages: NotRequired[list[Language]]
-    usage: Usage
+    logprobs: NotRequired[list[TranscriptionLogprob]]
+    languages: NotRequired[list[TranscriptionLanguage]]
+    usage: DurationUsage
 
 
-class VerboseSegment(TypedDict):
+class TranscriptionSegment(TypedDict):
     """A sentence or phrase."""
 
     id: int
@@ -61,7 +61,7 @@ class VerboseSegment(TypedDict):
     no_speech_prob: float
 
 
-class VerboseWord(TypedDict):
+class TranscriptionWord(TypedDict):
     """A word."""
 
     word: str
@@ -69,19 +69,19 @@ class VerboseWord(TypedDict):
     end: float
 
 
-class Verbose(TypedDict):
+class TranscriptionVerbose(TypedDict):
     """``verbose_json``."""
 
     task: str
     language: str
     duration: float
     text: str
-    words: NotRequired[list[VerboseWord]]
-    segments: NotRequired[list[VerboseSegment]]
-    usage: Usage
+    words: NotRequired[list[TranscriptionWord]]
+    segments: NotRequired[list[TranscriptionSegment]]
+    usage: DurationUsage
 
 
-class SpokenSegment(TypedDict):
+class DiarizedSegment(TypedDict):
     """What one speaker said at once."""
 
     type: Literal["transcript.text.segment"]
@@ -92,33 +92,33 @@ class SpokenSegment(TypedDict):
     speaker: str
 
 
-class Diarized(TypedDict):
+class TranscriptionDiarized(TypedDict):
     """``diarized_json``."""
 
     task: Literal["transcribe"]
     duration: float
     text: str
-    segments: list[SpokenSegment]
-    usage: Usage
+    segments: list[DiarizedSegment]
+    usage: DurationUsage
 
 
-class Translated(TypedDict):
+class Translation(TypedDict):
     """``json`` of a translation."""
 
     text: str
 
 
-class TranslatedVerbose(TypedDict):
+class TranslationVerbose(TypedDict):
     """``verbose_json`` of a translation."""
 
     task: str
     language: str
     duration: float
     text: str
-    segments: list[VerboseSegment]
+    segments: list[TranscriptionSegment]
 
 
-def plain(found: Transcript, *, logprobs: bool, languages: bool) -> Json:
+def plain(found: Transcript, *, logprobs: bool, languages: bool) -> Transcription:
     """``json``.
 
     Args:
@@ -126,7 +126,7 @@ def plain(found: Transcript, *, logprobs: bool, languages: bool) -> Json:
         logprobs: Whether they were asked for.
         languages: Whether the model that was asked for is one that names them.
     """
-    made: Json = {"text": found.text, "usage": usage(found.duration)}
+    made: Transcription = {"text": found.text, "usage": usage(found.duration)}
     if logprobs:
         made["logprobs"] = [entry for segment in found.segments for entry in logprobs_of(segment)]
     if languages:
@@ -134,9 +134,9 @@ def plain(found: Transcript, *, logprobs: bool, languages: bool) -> Json:
     return made
 
 
-def verbose(found: Transcript, *, temperature: float, words: bool, segments: bool) -> Verbose:
+def verbose(found: Transcript, *, temperature: float, words: bool, segments: bool) -> TranscriptionVerbose:
     """``verbose_json`` with the parts that were asked for."""
-    made: Verbose = {
+    made: TranscriptionVerbose = {
         "task": found.task,
         "language": language_name(found),
         "duration": found.duration,
@@ -150,7 +150,7 @@ def verbose(found: Transcript, *, temperature: float, words: bool, segments: boo
     return made
 
 
-def translated_verbose(found: Transcript, *, temperature: float) -> TranslatedVerbose:
+def translated_verbose(found: Transcript, *, temperature: float) -> TranslationVerbose:
     """``verbose_json`` of a translation."""
     return {
         "task": "translate",
@@ -161,7 +161,7 @@ def translated_verbose(found: Transcript, *, temperature: float) -> TranslatedVe
     }
 
 
-def diarized(found: Transcript) -> Diarized:
+def diarized(found: Transcript) -> TranscriptionDiarized:
     """``diarized_json``."""
     name = speakers()
     return {
@@ -183,7 +183,7 @@ def speakers() -> Callable[[str | None], str]:
     return name
 
 
-def spoken(segment: Segment, speaker: str) -> SpokenSegment:
+def spoken(segment: Segment, speaker: str) -> DiarizedSegment:
     """A segment with its speaker."""
     return {
         "type": "transcript.text.segment",
@@ -195,14 +195,14 @@ def spoken(segment: Segment, speaker: str) -> SpokenSegment:
     }
 
 
-def logprobs_of(segment: Segment) -> Iterator[Logprob]:
+def logprobs_of(segment: Segment) -> Iterator[TranscriptionLogprob]:
     """One entry a word: the tokens of the model are not kept."""
     for word in segment.words:
         probability = min(max(word.probability, _LEAST), 1.0)
         yield {"token": word.word, "bytes": list(word.word.encode()), "logprob": round(math.log(probability), 6)}
 
 
-def usage(seconds: float) -> Usage:
+def usage(seconds: float) -> DurationUsage:
     """The audio that was heard."""
     return {"type": "duration", "seconds": seconds}
 
@@ -212,7 +212,7 @@ def language_name(found: Transcript) -> str:
     return LANGUAGES.get(found.language or "", found.language or _UNKNOWN)
 
 
-def _segment(segment: Segment, temperature: float) -> VerboseSegment:
+def _segment(segment: Segment, temperature: float) -> TranscriptionSegment:
     text = segment.text.encode()
     return {
         "id": segment.id,
@@ -228,7 +228,7 @@ def _segment(segment: Segment, temperature: float) -> VerboseSegment:
     }
 
 
-def _word(word: Word) -> VerboseWord:
+def _word(word: Word) -> TranscriptionWord:
     return {"word": word.word.strip(), "start": word.start, "end": word.end}
 
 

@@ -60,7 +60,7 @@ class _Stream:
         self._diarized = wanted.wishes.response_format == "diarized_json"
         self._speaker = shapes.speakers()
         self._text: list[str] = []
-        self._said: list[shapes.Logprob] = []
+        self._said: list[shapes.TranscriptionLogprob] = []
 
     def run(self) -> Iterator[str]:
         """Every event; an error that comes in the middle is one too."""

@@ -13,12 +13,13 @@ from pipelines.formats.style import StyleOptions
 from store.models import Job
 from webapp import synchronous
 from webapp.errors import bad_option
+from webapp.forms import Form
 from webapp.gateway import JOB_HEADERS, KEY_PARAMETER, PROBLEMS
 from webapp.models import allowed_model, model_names
 from webapp.openai import shapes, streaming
 from webapp.openai.fields import MAX_FIELD_BYTES, Plain, Wanted, Wishes, read, schemas
 from webapp.openai.names import ALIASES, own_name
-from webapp.openapi import Answer, Form, Operation, documented
+from webapp.openapi import Answer, Operation, documented
 from webapp.options import JobRequest
 from webapp.results import open_transcript
 from webapp.services import Services, services
@@ -36,7 +37,7 @@ _ABOUT = (
 )
 
 
-class Model(TypedDict):
+class OpenAIModel(TypedDict):
     """A model, or another name of one."""
 
     id: str
@@ -45,11 +46,11 @@ class Model(TypedDict):
     owned_by: str
 
 
-class Models(TypedDict):
+class OpenAIModels(TypedDict):
     """All of them."""
 
     object: str
-    data: list[Model]
+    data: list[OpenAIModel]
 
 
 @routes.post("/v1/audio/transcriptions")
@@ -60,7 +61,7 @@ class Models(TypedDict):
         answers={
             200: Answer(
                 "The text in the format that was asked for.",
-                shapes.Json | shapes.Verbose | shapes.Diarized,
+                shapes.Transcription | shapes.TranscriptionVerbose | shapes.TranscriptionDiarized,
                 media={**_MEDIA, "text/event-stream": _TEXT},
                 headers=JOB_HEADERS,
             )
@@ -84,7 +85,7 @@ def transcriptions() -> AnyResponse:
         answers={
             200: Answer(
                 "The English text in the format that was asked for.",
-                shapes.Translated | shapes.TranslatedVerbose,
+                shapes.Translation | shapes.TranslationVerbose,
                 media=_MEDIA,
                 headers=JOB_HEADERS,
             )
@@ -104,7 +105,7 @@ def translations() -> AnyResponse:
 @documented(
     Operation(
         summary="List the models that may be asked for",
-        answers={200: Answer("Names of this installation, and those that OpenAI's clients know.", Models)},
+        answers={200: Answer("Names of this installation, and those that OpenAI's clients know.", OpenAIModels)},
         problems=(400,),
         tag="at once",
     )
@@ -122,7 +123,7 @@ def models() -> AnyResponse:
 @documented(
     Operation(
         summary="Look whether a model may be asked for",
-        answers={200: Answer("It may.", Model)},
+        answers={200: Answer("It may.", OpenAIModel)},
         problems=(400, 404),
         tag="at once",
     )
@@ -135,7 +136,7 @@ def model(model: str) -> AnyResponse:
     return jsonify(_model(model))
 
 
-def _model(name: str) -> Model:
+def _model(name: str) -> OpenAIModel:
     return {"id": name, "object": "model", "created": _RELEASED, "owned_by": "longhand"}
 
 

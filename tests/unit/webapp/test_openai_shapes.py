@@ -1,7 +1,6 @@
 """OpenAI's forms and shapes: what clients of every kind write, odd input, transcripts that are not the usual ones."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest

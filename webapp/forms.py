@@ -1,0 +1,86 @@
+"""The bodies that make jobs, as the API document describes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipelines.addresses import MAX_LENGTH
+from webapp.multipart import MAX_PARTS
+from webapp.uploads import REFERENCES
+
+COMPONENTS = "#/components/schemas/{model}"
+_FILE = {"type": "string", "format": "binary"}
+_ADDRESS = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LENGTH}
+_FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
+_UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_UPLOADED = "The id of a finished resumable upload, which becomes the job's"
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of one recording: fields of its own, then those of a job."""
+
+    name: str
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> schema."""
+    without: tuple[str, ...] = ()
+    """Fields of a job that it has not."""
+
+
+def one_recording(form: Form, job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A body with one recording; its schemas are added to ``schemas``."""
+    made = _schema(job_form, schemas)
+    absent = {*form.without, *form.fields, *REFERENCES}
+    others = {name: schema for name, schema in made["properties"].items() if name not in absent}
+    fields = {"file": {**_FILE, "description": "The recording."}, **form.fields, **others}
+    about = {"title": form.name, "description": "A recording and how to transcribe it."}
+    schemas[form.name] = {**made, "required": ["file"], "properties": _as_text(fields), **about}
+    return _body({"multipart/form-data": form.name})
+
+
+def recordings(job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A body with one recording or several, in any way they can be sent; its schemas are added to ``schemas``."""
+    made = _schema(job_form, schemas)
+    fields = made["properties"]
+    several = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS}
+    files = {**several, "items": _FILE, "description": "The recording; repeat it for a batch."}
+    addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
+    one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
+    uploads = {**several, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
+    upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
+    named = [{"required": ["url"]}, {"required": ["upload"]}]
+    form = {**_as_text(fields), "url": addresses, "upload": uploads}
+    bodies = {
+        "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": files, **form}},
+        "JobPlainForm": {"anyOf": named, "properties": form},
+        "JobObject": {"anyOf": named, "properties": {**fields, "url": one_or_more, "upload": upload_or_more}},
+    }
+    about = "Recordings and how to transcribe them."
+    schemas.update({name: {**made, **body, "title": name, "description": about} for name, body in bodies.items()})
+    media = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
+    return _body(dict(zip(media, bodies, strict=True)))
+
+
+def _schema(job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    made = job_form.model_json_schema(ref_template=COMPONENTS)
+    schemas.update(made.pop("$defs", {}))
+    return made
+
+
+def _body(names: Mapping[str, str]) -> dict[str, Any]:
+    content = {media: {"schema": {"$ref": COMPONENTS.format(model=name)}} for media, name in names.items()}
+    return {"required": True, "content": content}
+
+
+def _as_text(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Fields as a form can send them: it has no null, and a field that is left out is not there."""
+    made: dict[str, Any] = {}
+    for name, schema in fields.items():
+        kept = {key: value for key, value in schema.items() if key != "anyOf"}
+        if "default" in kept and kept["default"] is None:
+            del kept["default"]
+        kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+        made[name] = {**kept, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
+    return made
