@@ -4,8 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from werkzeug.test import TestResponse
 
 from store import keys
@@ -132,8 +135,8 @@ class TestTicket:
         self, bare: FlaskClient, services: Services, job_id: str
     ) -> None:
         cookie = {"Cookie": f"{TICKET}={ticket_of(bare, job_id)}"}
-        services.tickets._client.connection_pool.connection_kwargs["path"] = "/nowhere"
         services.tickets.close()
+        services.tickets._client = redis.Redis(unix_socket_path="/nowhere", retry=Retry(NoBackoff(), 0))
         assert is_problem(bare.post(f"/v1/jobs/{job_id}/audio/ticket", headers=AUTH), 503, "internal")
         assert is_problem(bare.get(f"/v1/jobs/{job_id}/audio", headers=cookie), 503, "internal")
         assert bare.get(f"/v1/jobs/{job_id}/audio", headers=AUTH).data == SOUND

@@ -53,7 +53,8 @@ export async function json(path, options) {
 /** Whether it is worth asking again, because there is another key by now. */
 export async function anotherKey(refusal, used) {
   if (refusal.status !== 401 && refusal.status !== 403) return false;
-  return key() !== used || (await ask(refusal.message));
+  // Without a key the server tells programs which header it wants.
+  return key() !== used || (await ask(used === null ? "This server wants to know who sends recordings." : refusal.message));
 }
 
 export function unreachable() {

@@ -13,7 +13,7 @@ import { ACTIVE, day, doing, languageName, percent, size, span, stageName, STATU
 
 /** Show a job in main until the signal. */
 export async function showJob(main, id, signal) {
-  const back = el("p", { class: "back" }, el("a", { href: "#/" }, "All recordings"));
+  const back = el("p", { class: "back" }, el("a", { href: "#/" }, "← All recordings"));
   main.append(back);
   try {
     const job = await json(`v1/jobs/${id}`, { signal });
@@ -41,7 +41,7 @@ class JobView {
     this.result = el("div", { class: "result" });
     this.node = el("article", { class: "job-page" },
       el("div", { class: "title-row" }, el("h1", { dir: "auto" }, job.source.name), this.badge),
-      this.facts, this.error, this.warnings, this.live, this.actions, this.result);
+      el("div", { class: "title-row" }, this.facts, this.actions), this.error, this.warnings, this.live, this.result);
     this.update(job);
   }
 
@@ -127,14 +127,15 @@ class JobView {
     player.onmove = (time) => text.follow(time);
     const search = searchBar(text);
     const facts = [languageName(transcript.language ?? ""), `${transcript.segments.length} paragraphs`].filter(Boolean);
-    this.result.replaceChildren(
+    const parts = [
       player.node,
       el("div", { class: "tools" }, await downloads(this.job), copyButton(transcript, speakers.name)),
       speakers.node,
       el("div", { class: "tools" }, search.node, text.controls),
       el("p", { class: "hint" }, facts.join(" · "), text.legend(transcript)),
       text.node,
-    );
+    ];
+    this.result.replaceChildren(...parts.filter(Boolean));
     if (!transcript.segments.length) text.node.append(el("p", { class: "hint" }, "Nobody speaks in this recording."));
     await text.set(transcript, speakers.name);
   }

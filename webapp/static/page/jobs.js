@@ -111,7 +111,7 @@ class Row {
     this.name = el("a", { class: "name", href: `#/jobs/${job.id}`, dir: "auto" });
     this.badge = el("span");
     this.facts = el("span", { class: "hint facts" });
-    this.bar = el("progress", { max: 1, value: 0 });
+    this.bar = el("progress", { max: 1, value: 0, "aria-label": `Progress of ${job.source.name}` });
     this.state = el("span", { class: "hint" });
     this.live = el("div", { class: "live" }, this.bar, this.state);
     this.error = el("p", { class: "error" });
@@ -129,7 +129,6 @@ class Row {
     this.live.hidden = !active;
     if (active) {
       this.bar.value = job.progress;
-      this.bar.setAttribute("aria-label", `Progress of ${name}`);
       setText(this.state, job.status === "running" ? `${percent(job.progress)} · ${doing(job)}` : doing(job));
     }
     this.error.hidden = job.error === null;

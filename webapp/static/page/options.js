@@ -7,6 +7,8 @@ import { languageName, sentence } from "./words.js";
 const FIRST = ["language", "model", "task", "diarise"];
 // The recording itself, and what programs rather than people send.
 const NOT_HERE = new Set([...FIRST, "file", "url", "upload", "webhook_url", "metadata"]);
+// Names that programs made for another service bring along; here they all mean the usual model.
+const FOREIGN = /^(whisper-1$|gpt-)/;
 const KEPT = "longhand-options";
 const LABELS = {
   language: "Language", model: "Model", task: "Result", diarise: "Tell speakers apart", num_speakers: "Number of speakers",
@@ -29,7 +31,7 @@ export async function options() {
   const add = (name, control) => (controls.set(name, control), control.node);
   const first = [add("language", language(schema.language))];
   const choices = names ?? schema.model?.enum ?? [];
-  if (schema.model && choices.length) first.push(add("model", select("model", [["", "The server's choice"], ...choices.map((n) => [n, n])])));
+  if (schema.model && choices.length) first.push(add("model", select("model", [["", `Usual (${choices[0]})`], ...choices.map((n) => [n, n])])));
   if (schema.task) first.push(add("task", select("task", schema.task.enum.map((n) => [n, TASKS[n] ?? n]), schema.task)));
   if (isThere(schema.diarise)) first.push(add("diarise", toggle("diarise", schema.diarise)));
   const more = grouped(schema).map(([title, fields]) =>
@@ -48,7 +50,7 @@ export async function options() {
 /** Names of the models that may be chosen; null where the server does not tell. */
 async function models() {
   try {
-    return (await json("v1/models")).data.map((one) => one.id);
+    return (await json("v1/models")).data.map((one) => one.id).filter((id) => !FOREIGN.test(id));
   } catch (error) {
     if (error instanceof Refusal) return null;
     throw error;

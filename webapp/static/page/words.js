@@ -57,7 +57,7 @@ export function day(iso) {
 
 export function languageName(code, fallback = code) {
   try {
-    return sentence(new Intl.DisplayNames(undefined, { type: "language" }).of(code) ?? fallback);
+    return sentence(new Intl.DisplayNames(undefined, { type: "language", fallback: "none" }).of(code) ?? fallback);
   } catch {
     return sentence(fallback);
   }
