@@ -4,7 +4,6 @@ A stage writes ``model: ModelName = None``, ``language: LanguageCode = None``, `
 ``task: Task = "transcribe"``; the same type and the same default everywhere, or the stages do not fit together.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
@@ -29,12 +28,14 @@ def _languages(value: Any) -> Any:
     """Flatten ``"en, de"`` and ``["en", "de,fr"]`` into codes, each once, in the order given; none: None."""
     if isinstance(value, str):
         value = [value]
-    if not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple | set | frozenset):
         return value
     codes: list[Any] = []
     for item in value:
         names = [name for name in item.split(",") if name.strip()] if isinstance(item, str) else [item]
         codes += [_language(name) for name in names]
+    if not all(isinstance(code, str | None) for code in codes):
+        return value  # which its type refuses
     return [code for code in dict.fromkeys(codes) if code is not None] or None
 
 

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
-from pydantic_core import ErrorDetails
 
 from config.settings import Settings
 from pipelines import addresses
@@ -17,6 +16,7 @@ from pipelines.stage import Options, Stage, options_model, plan
 from webapp.errors import Problem, bad_option
 from webapp.models import allowed_model
 from webapp.uploads import REFERENCES
+from webapp.validation import message, validated
 from webapp.values import BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -26,14 +26,6 @@ _SPELLINGS = {"diarize": "diarise"}
 _LATER = ("url", "diarise", "num_speakers", "min_speakers", "max_speakers")
 """Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
 _LATER_SAID = "{} is not available yet in this version; leave it out."
-_WRONG = {
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number",
-    "float_parsing": "a number",
-    "finite_number": "a number",
-    "bool_parsing": "true or false",
-}
 
 
 class JobFields(Options):
@@ -130,6 +122,8 @@ class OptionReader:
             ):
                 raise bad_option(_LATER_SAID.format(f"{field}={json.dumps(value)}"))
             info = self.model.model_fields.get(field)
+            if info is not None and is_list(info.annotation) and isinstance(value, str):
+                raise bad_option(f"{field} must be an array.")
             if value is None and (info is None or type(None) in types_of(info.annotation)):
                 continue
             values[field] = (
@@ -157,7 +151,7 @@ class OptionReader:
         return field
 
     def _request(self, values: Mapping[str, Any], *, strict: bool) -> JobRequest:
-        checked = _validate(self.model, {**self._defaults(values), **values}, strict=strict)
+        checked = validated(self.model, {**self._defaults(values), **values}, strict=strict)
         options = checked.model_dump(mode="json", exclude=set(_OWN))
         if "model" in options:
             options["model"] = allowed_model(self._settings, options["model"])
@@ -188,7 +182,7 @@ class OptionReader:
             return plan(self._stages, options)
         except ValidationError as error:
             # Each field alone is in range, or it would not have come this far.
-            raise Problem(422, f"{_message(error.errors()[0])}.", code="invalid_option") from error
+            raise Problem(422, f"{message(error.errors()[0])}.", code="invalid_option") from error
 
     def _check_name(self, name: str, field: str) -> None:
         known = {*self.model.model_fields, *self._later}
@@ -242,7 +236,7 @@ def check_fields(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     Raises:
         Problem: 400.
     """
-    checked: _Model = _validate(model, values)
+    checked: _Model = validated(model, values)
     return checked
 
 
@@ -258,42 +252,7 @@ def check_query(model: type[Any], given: Mapping[str, Any], *, also: Collection[
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
             raise bad_option(f"There is no parameter {name[:60]!r}; {hint}")
-    return _validate(model, {k: v for k, v in given.items() if k not in also})
-
-
-def _validate(model: type[Any], values: Mapping[str, Any], *, strict: bool = False) -> Any:
-    try:
-        # Strictness in Python's own types would refuse an array for a set.
-        return model.model_validate_json(json.dumps(values), strict=True) if strict else model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        named = str(first["loc"][0]) if first["loc"] else None
-        raise bad_option(f"{_message(first, _range(model, first))}.", param=named) from error
-
-
-def _message(error: ErrorDetails, bounds: str = "") -> str:
-    """What is wrong with a field, without the full stop."""
-    name = str(error["loc"][0]) if error["loc"] else "The options"
-    context = error.get("ctx") or {}
-    if error["type"] in _WRONG:
-        return f"{name} must be {_WRONG[error['type']]}{bounds}"
-    if bounds:
-        return f"{name} must be{bounds}"
-    if error["type"] == "literal_error":
-        return f"{name} must be {str(context.get('expected')).replace(chr(39), '')}"
-    if error["type"] == "value_error":
-        return f"{name}: {context.get('error')}".rstrip(".")
-    message = error["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("List ")
-    return f"{name} {message.replace('should', 'must', 1)}"
-
-
-def _range(model: type[Any], error: ErrorDetails) -> str:
-    """The range of the field that an error is about, if it has one on both sides."""
-    schema = model.model_json_schema()["properties"].get(str(error["loc"][0]), {}) if error["loc"] else {}
-    for part in (schema, *schema.get("anyOf", ())):
-        if "minimum" in part and "maximum" in part:
-            return f" from {part['minimum']:g} to {part['maximum']:g}"
-    return ""
+    return validated(model, {k: v for k, v in given.items() if k not in also})
 
 
 def _check_languages(options: Mapping[str, Any]) -> None:
