@@ -23,7 +23,7 @@ from store.events import CHANNEL
 
 log = logging.getLogger(__name__)
 
-HEARD_TICK = 10.0
+HEARD_TICK = 15.0
 """Seconds after which a listener looks by itself although Redis is there: a message is never promised."""
 DEAF_TICK = 1.0
 """The same while Redis is away."""

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.listening import Ear
-from store.models import ACTIVE, OVER, Job
+from store.models import ACTIVE, OVER
 from webapp import schemas
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
 from webapp.live import LiveSegments
@@ -30,6 +30,10 @@ routes = Blueprint("events", __name__)
 KEEP_ALIVE_SECONDS = 15.0
 LEAST_SECONDS = 0.5
 """Between two looks at a job that goes on."""
+MOST_SECONDS = 10.0
+"""The same, however long a look takes."""
+_SHARE = 20.0
+"""A stream spends no more than one part in so many on looking."""
 RETRY_MILLISECONDS = 2000
 """How long a client that lost the connection waits before it comes again."""
 SEND_SECONDS = 30.0
@@ -92,7 +96,7 @@ def events(job_id: str) -> AnyResponse:
         raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
     with contextlib.ExitStack() as place:
         place.callback(s.waiting.release)
-        answer = _answer(stream_with_context(_Stream(s, job, seen).run()))
+        answer = _answer(stream_with_context(_Stream(s, job_id, seen).run()))
         answer.call_on_close(place.pop_all().close)
     return answer
 
@@ -115,11 +119,11 @@ def _place(last_id: str) -> Place:
 class _Stream:
     """The events of one job for one client."""
 
-    def __init__(self, s: Services, job: Job, seen: Place) -> None:
+    def __init__(self, s: Services, job_id: str, seen: Place) -> None:
         self._s = s
-        self._job = job
+        self._job_id = job_id
         self._seen = seen.segment
-        self._segments = LiveSegments(s, job.id)
+        self._segments = LiveSegments(s, job_id)
         self._client = Receiver(request.environ)
         self._shown: Any = None
 
@@ -130,19 +134,18 @@ class _Stream:
                 if not self._client.takes(SEND_SECONDS):
                     return
                 yield text
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             # The client comes again by itself and gets a proper answer, or goes on where it was.
-            log.warning("a stream of events was broken off", job=self._job.id, reason=str(error))
+            log.warning("a stream of events was broken off", job=self._job_id, reason=str(error))
 
     def _run(self) -> Iterator[str]:
-        job: Job | None = self._job
-        with self._s.listening.to(self._job.id) as ear:
-            yield f"retry: {RETRY_MILLISECONDS}\n\n" + self._whole("job", self._job)
+        with self._s.listening.to(self._job_id) as ear:
             due = time.monotonic() + KEEP_ALIVE_SECONDS
-            while job is not None:
-                looked = time.monotonic()
-                yield from self._news(job)
-                if job.status in OVER:
+            # Looked at only now that nothing is missed any more.
+            while (looked := self._look()) is not None:
+                view, again = looked
+                yield from self._news(view)
+                if view["status"] in OVER:
                     return
                 called = False
                 while not called:
@@ -152,8 +155,17 @@ class _Stream:
                     if time.monotonic() >= due:
                         due = time.monotonic() + KEEP_ALIVE_SECONDS
                         yield ": still here\n\n"
-                self._rest(ear, looked + LEAST_SECONDS)
-                job = jobs.get(self._s.store.database, self._job.id)
+                self._rest(ear, again)
+
+    def _look(self) -> tuple[schemas.JobView, float] | None:
+        """The job as it is, and when the next look may be: many followers of a huge job must not take all the time."""
+        began = time.monotonic()
+        job = jobs.get(self._s.store.database, self._job_id)
+        if job is None:
+            return None
+        view = schemas.job_view(self._s, job)
+        pause = max(LEAST_SECONDS, _SHARE * (time.monotonic() - began))
+        return view, began + min(pause, MOST_SECONDS)
 
     def _left(self) -> bool:
         """Whether nobody reads on, or the process ends."""
@@ -161,28 +173,27 @@ class _Stream:
 
     def _rest(self, ear: Ear, until: float) -> None:
         """Wait, so that a job with many workers does not send events without end; its own end is told at once."""
-        while (left := until - time.monotonic()) > 0 and jobs.status(self._s.store.database, self._job.id) in ACTIVE:
+        while (left := until - time.monotonic()) > 0 and jobs.status(self._s.store.database, self._job_id) in ACTIVE:
             ear.wait(left)
+            if self._left():
+                return
 
-    def _news(self, job: Job) -> Iterator[str]:
-        """What the client has not seen of the job as it is now."""
-        over = job.status in OVER
-        view = schemas.job_view(self._s, job)
+    def _news(self, view: schemas.JobView) -> Iterator[str]:
+        """What the client has not seen of the job."""
+        over = view["status"] in OVER
         shown = _essence(view)
         if self._shown is None:
-            self._shown = shown
+            yield f"retry: {RETRY_MILLISECONDS}\n\n" + _event("job", _dump(view))
         elif shown != self._shown and not over:
-            self._shown = shown
             yield _event("progress", _dump({name: view[name] for name in _PROGRESS}))  # type: ignore[literal-required]
-        for segment in self._segments.each():
-            if segment.id > self._seen:
-                self._seen = segment.id
-                yield _event("segment", segment.model_dump_json(), place=Place(segment.id))
+        if shown != self._shown:  # there is text only when a chunk is done
+            for segment in self._segments.each():
+                if segment.id > self._seen:
+                    self._seen = segment.id
+                    yield _event("segment", segment.model_dump_json(), place=Place(segment.id))
+        self._shown = shown
         if over:
-            yield _event(job.status, _dump(view), place=Place(self._seen, job.status))
-
-    def _whole(self, name: str, job: Job) -> str:
-        return _event(name, _dump(schemas.job_view(self._s, job)))
+            yield _event(view["status"], _dump(view), place=Place(self._seen, view["status"]))
 
 
 _PROGRESS = ("status", "progress", "eta_seconds", "queue_position", "steps")

@@ -27,6 +27,8 @@ routes = Blueprint("jobs", __name__)
 MAX_PAGE = 200
 _PAGE = 50
 _MAX_BATCH = 1000
+_LOOK_SECONDS = 15.0
+"""How often a request that waits looks whether its client is still there."""
 
 _STATUS = Parameter("status", "Only jobs in this status.", {"type": "string", "enum": list(schemas.STATUSES)})
 _LIMIT = Parameter(
@@ -279,7 +281,9 @@ def _wait(s: Services, job_id: str, seconds: float) -> None:
     try:
         with s.listening.to(job_id) as ear:
             while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
-                if not ear.wait(end - time.monotonic()) or s.listening.closed or client.gone():
+                left = end - time.monotonic()
+                if left <= 0 or s.listening.closed or client.gone():
                     return
+                ear.wait(min(left, _LOOK_SECONDS))
     finally:
         s.waiting.release()
