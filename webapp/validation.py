@@ -32,7 +32,7 @@ def validated(model: type[Any], values: Mapping[str, Any], *, strict: bool = Fal
     """
     try:
         # Strictness in Python's own types would refuse an array for a set.
-        return model.model_validate_json(json.dumps(values), strict=True) if strict else model.modelvalidated(values)
+        return model.model_validate_json(json.dumps(values), strict=True) if strict else model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         named = str(first["loc"][0]) if first["loc"] else None
