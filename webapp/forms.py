@@ -12,7 +12,10 @@ from webapp.uploads import REFERENCES
 
 COMPONENTS = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
-_ADDRESS = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LENGTH}
+_NAME = r"([A-Za-z0-9]+(-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,63}"
+_PORT = r"(:(80|443|[1-9][0-9]{3}|[1-5][0-9]{4}))?"
+_ADDRESS = {"type": "string", "pattern": rf"^https?://{_NAME}{_PORT}(/[!-\[\]-~]*)?$", "maxLength": MAX_LENGTH}
+"""What is sure to be taken; other spellings of the same are brought into this form."""
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
 _UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _UPLOADED = "The id of a finished resumable upload, which becomes the job's"
