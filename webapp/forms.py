@@ -12,7 +12,7 @@ from webapp.uploads import REFERENCES
 
 COMPONENTS = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
-_NAME = r"([A-Za-z0-9]+(-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,63}"
+_NAME = r"([A-Za-z0-9]([A-Za-z0-9-]{0,40}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,20}"
 _PORT = r"(:(80|443|[1-9][0-9]{3}|[1-5][0-9]{4}))?"
 _ADDRESS = {"type": "string", "pattern": rf"^https?://{_NAME}{_PORT}(/[!-\[\]-~]*)?$", "maxLength": MAX_LENGTH}
 """What is sure to be taken; other spellings of the same are brought into this form."""
