@@ -11,6 +11,7 @@ from flask import current_app
 from config.settings import Settings
 from store import Store, jobs
 from store.listening import Listening
+from store.models import ACTIVE
 from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks.flow import Flow
@@ -64,7 +65,8 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
 
 def _ender(store: Store, waiters: Waiters) -> Callable[[Departure], None]:
     def end(left: Departure) -> None:
-        if waiters.close(left.job_id) and jobs.cancel(store.database, left.job_id):
+        over = jobs.status(store.database, left.job_id) not in ACTIVE
+        if not over and waiters.close(left.job_id) and jobs.cancel(store.database, left.job_id):
             store.events.changed(left.job_id)
             log.info("a job was cancelled because nobody waits for it any more", job=left.job_id)
 
