@@ -137,6 +137,7 @@ def test_the_time_is_kept(listening: Listening) -> None:
         assert took(lambda: ear.wait(-1)) < 0.1
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")  # that it works is the point
 def test_a_child_listens_for_itself(events: Events, listening: Listening) -> None:
     with listening.to("a"):
         settled(listening)
