@@ -13,7 +13,7 @@ export class Refusal extends Error {
 
   /** Whether the same may well work later. */
   get passing() {
-    return [0, 408, 423, 429, 502, 503, 504].includes(this.status);
+    return [0, 408, 423, 429, 502, 503, 504].includes(this.status) || (this.status === 409 && this.retryAfter !== null);
   }
 }
 

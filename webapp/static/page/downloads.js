@@ -23,10 +23,16 @@ export async function downloads(job) {
   };
   return el("div", { class: "downloads", role: "group", "aria-label": "Downloads" },
     el("span", { class: "label" }, "Download"),
-    there.map((format) => button(format.toUpperCase(), get(format), { "data-format": format })),
+    ordered(there).map((format) => button(format.toUpperCase(), get(format), { "data-format": format })),
     el("label", { class: "style" }, "Subtitles ", style),
     // The player's ticket opens this too; the browser writes it to the disk as it comes.
     el("a", { class: "button", href: address(`v1/jobs/${job.id}/audio?download=1`), download: "" }, "Recording"));
+}
+
+/** Those that people take most often first. */
+function ordered(there) {
+  const first = ["srt", "vtt", "txt"].filter((name) => there.includes(name));
+  return [...first, ...there.filter((name) => !first.includes(name))];
 }
 
 /** A button that copies the text, with the speakers' names if there are several. */

@@ -88,7 +88,7 @@ class JobView {
     setText(this.state, job.status === "running" ? `${percent(job.progress)} · ${doing(job)}` : doing(job));
     if (active) this.drawSteps(job.steps);
     this.error.hidden = job.error === null;
-    setText(this.error, job.error ? `${job.error.detail}${job.error.stage ? ` (${stageName(job.error.stage)})` : ""}` : "");
+    setText(this.error, job.error?.detail ?? "");
     this.warnings.replaceChildren(...job.warnings.map((one) => el("li", {}, one.detail)));
     document.title = active ? `${percent(job.progress)} ${name}` : `${name} · Longhand`;
     this.tell(before, job);

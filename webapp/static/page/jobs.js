@@ -20,11 +20,12 @@ class List {
   constructor(signal) {
     this.signal = signal;
     this.rows = new Map();
+    this.further = new Set(); // ids beyond what one question can ask for; they are shown as they were
     this.wanted = PAGE;
     this.cursor = null;
     this.turn = 0;
     const states = [["", "All"], ...Object.entries(STATUS)];
-    this.filter = el("select", { id: "status", onchange: () => ((this.wanted = PAGE), this.load()) }, states.map(([value, text]) => el("option", { value }, text)));
+    this.filter = el("select", { id: "status", onchange: () => this.anew() }, states.map(([value, text]) => el("option", { value }, text)));
     this.list = el("ul", { class: "jobs" });
     this.empty = el("p", { class: "hint", hidden: true });
     this.older = button("Show older", () => this.more(), { hidden: true });
@@ -61,19 +62,28 @@ class List {
     }
   }
 
+  /** Another question altogether. */
+  anew() {
+    this.rows.clear();
+    this.further.clear();
+    this.list.replaceChildren();
+    this.wanted = PAGE;
+    this.load();
+  }
+
   draw(page) {
-    const [ids, beyond] = [page.jobs.map((job) => job.id), [...this.rows.values()].slice(MOST)];
+    const ids = new Set(page.jobs.map((job) => job.id));
+    for (const id of ids) this.further.delete(id);
     for (const [id, row] of this.rows) {
-      if (!ids.includes(id) && !(beyond.includes(row) && page.next_cursor)) {
-        row.node.remove();
-        this.rows.delete(id);
-      }
+      if (ids.has(id) || this.further.has(id)) continue;
+      row.node.remove();
+      this.rows.delete(id);
     }
     page.jobs.forEach((job, n) => {
       const row = this.row(job);
       if (this.list.children[n] !== row.node) this.list.insertBefore(row.node, this.list.children[n] ?? null);
     });
-    if (!beyond.length) this.cursor = page.next_cursor;
+    if (!this.further.size) this.cursor = page.next_cursor;
     this.finish();
   }
 
@@ -86,7 +96,10 @@ class List {
     const query = new URLSearchParams({ limit: PAGE, cursor: this.cursor });
     if (this.filter.value) query.set("status", this.filter.value);
     const page = await json(`v1/jobs?${query}`, { signal: this.signal });
-    for (const job of page.jobs) this.list.append(this.row(job).node);
+    for (const job of page.jobs) {
+      this.further.add(job.id);
+      this.list.append(this.row(job).node);
+    }
     this.cursor = page.next_cursor;
     this.finish();
   }

@@ -31,7 +31,7 @@ export async function options() {
   const add = (name, control) => (controls.set(name, control), control.node);
   const first = [add("language", language(schema.language))];
   const choices = names ?? schema.model?.enum ?? [];
-  if (schema.model && choices.length) first.push(add("model", select("model", [["", `Usual (${choices[0]})`], ...choices.map((n) => [n, n])])));
+  if (schema.model && choices.length) first.push(add("model", select("model", choices.map((n, at) => (at ? [n, n] : ["", `${n} (usual)`])))));
   if (schema.task) first.push(add("task", select("task", schema.task.enum.map((n) => [n, TASKS[n] ?? n]), schema.task)));
   if (isThere(schema.diarise)) first.push(add("diarise", toggle("diarise", schema.diarise)));
   const more = grouped(schema).map(([title, fields]) =>

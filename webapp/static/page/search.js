@@ -14,6 +14,7 @@ class Search {
   constructor(view) {
     this.view = view;
     this.found = [];
+    this.byRow = new Map();
     this.at = -1;
     this.pattern = null;
     this.field = el("input", { type: "search", id: "search", placeholder: "Search", autocomplete: "off", oninput: () => this.search(), onkeydown: (event) => this.key(event) });
@@ -43,6 +44,7 @@ class Search {
     this.pattern = words.length ? new RegExp(escaped.join("\\s+"), "giu") : null;
     this.found = this.pattern ? this.view.rows.flatMap((row) => [...row.text.matchAll(this.pattern)].map((one) => ({ row, index: one.index, length: one[0].length }))) : [];
     this.at = -1;
+    this.byRow = grouped(this.found);
     this.redraw();
     if (this.found.length) this.go(1, this.nearest());
     this.tell();
@@ -71,25 +73,31 @@ class Search {
 
   redraw() {
     const here = this.found[this.at]?.row;
-    const rows = new Set(this.found.map(({ row }) => row));
-    for (const row of this.view.rows) row.node.classList.toggle("found", !marks && rows.has(row));
     if (!marks) {
-      here?.node.classList.add("found");
+      for (const row of this.view.rows) row.node.classList.toggle("found", this.byRow.has(row));
       return;
     }
     this.all.clear();
     this.current.clear();
-    for (const row of rows) if (row.drawn || row === here) this.mark(row);
+    for (const row of this.byRow.keys()) if (row.drawn || row === here) this.mark(row);
   }
 
   /** Mark the finds of a row whose text was drawn anew. */
   mark(row) {
     // Ranges of text that is gone stand at nothing and mark nothing.
-    if (!this.pattern) return;
-    this.found.forEach((one, n) => {
-      if (one.row === row) (n === this.at ? this.current : this.all).add(range(row.body, one.index, one.index + one.length));
-    });
+    for (const one of this.byRow.get(row) ?? []) {
+      (one === this.found[this.at] ? this.current : this.all).add(range(row.body, one.index, one.index + one.length));
+    }
   }
+}
+
+function grouped(found) {
+  const byRow = new Map();
+  for (const one of found) {
+    if (!byRow.has(one.row)) byRow.set(one.row, []);
+    byRow.get(one.row).push(one);
+  }
+  return byRow;
 }
 
 /** The stretch of text between two offsets. */

@@ -1,10 +1,12 @@
 // The text, which may have a hundred thousand words: words become elements only near what is seen.
+// Rows stand in blocks, because what is watched and left out of drawing costs something each.
 
 import { el, reducedMotion } from "./dom.js";
 import { clock } from "./words.js";
 
 const UNSURE = 0.5;
-const BATCH = 300;
+const BLOCK = 40;
+const BATCH = 10 * BLOCK;
 /** How long people who scroll themselves are left alone, in ms. */
 const LEAVE_ALONE = 5000;
 
@@ -18,12 +20,12 @@ export class TranscriptView {
     this.names = (id) => id;
     this.now = { row: null, word: null };
     this.alone = 0;
-    this.list = el("ol", { class: "transcript", onclick: (event) => this.clicked(event) });
+    this.blocks = [];
+    this.list = el("div", { class: "transcript", onclick: (event) => this.clicked(event) });
     this.node = el("section", { "aria-label": "Transcript" }, this.list);
     const follow = el("input", { type: "checkbox", checked: true, onchange: () => (this.following = follow.checked) });
     this.following = true;
     this.controls = el("label", { class: "toggle" }, follow, "Follow along");
-    // Only rows near what is seen have words as elements.
     this.seen = new IntersectionObserver((entries) => entries.forEach((one) => this.near(one.target, one.isIntersecting)), { rootMargin: "600px" });
     for (const kind of ["wheel", "touchmove"]) this.list.addEventListener(kind, () => (this.alone = Date.now() + LEAVE_ALONE), { passive: true });
   }
@@ -40,8 +42,20 @@ export class TranscriptView {
 
   /** Add segments at the end; those that are there already are left out. */
   add(segments) {
-    const fresh = segments.filter((one) => one.id >= this.rows.length).map((one) => this.make(one));
-    this.list.append(...fresh.map((row) => row.node));
+    for (const segment of segments) {
+      if (segment.id < this.rows.length) continue;
+      if (this.rows.length % BLOCK === 0) this.begin();
+      const row = this.make(segment);
+      this.blocks.at(-1).node.append(row.node);
+      if (this.blocks.at(-1).near) this.draw(row);
+    }
+  }
+
+  begin() {
+    const node = el("ol", { "data-block": this.blocks.length, start: this.rows.length + 1 });
+    this.blocks.push({ node, near: false });
+    this.list.append(node);
+    this.seen.observe(node);
   }
 
   make(segment) {
@@ -54,25 +68,30 @@ export class TranscriptView {
     row.node = el("li", { "data-row": row.n }, row.speaker,
       this.seek ? el("button", { type: "button", class: "time", "aria-label": `Play from ${time}` }, time) : el("span", { class: "time" }, time), row.body);
     this.rows.push(row);
-    if (segment.words?.length) this.seen.observe(row.node);
     return row;
   }
 
   near(node, is) {
-    const row = this.rows[Number(node.dataset.row)];
-    if (is) this.draw(row);
-    else if (row.drawn && this.now.row !== row) this.undraw(row);
+    const n = Number(node.dataset.block);
+    this.blocks[n].near = is;
+    for (const row of this.rows.slice(n * BLOCK, (n + 1) * BLOCK)) {
+      if (is) this.draw(row);
+      else if (row.drawn && this.now.row !== row) this.undraw(row);
+    }
   }
 
   draw(row) {
     if (row.drawn || !row.segment.words?.length) return;
     row.drawn = true;
     row.words = row.segment.words.map((word, n) => {
-      const shown = n ? word.word : word.word.trimStart();
       const unsure = word.probability < UNSURE;
-      return el("span", { class: unsure ? "word unsure" : "word", "data-word": n, title: unsure ? `Sure to ${Math.round(word.probability * 100)} %` : null }, shown);
+      return el("span", { class: unsure ? "word unsure" : "word", "data-word": n, title: unsure ? `Sure to ${Math.round(word.probability * 100)} %` : null }, word.word.trim());
     });
-    row.body.replaceChildren(...row.words);
+    // The spaces between words are nobody's.
+    row.body.replaceChildren(...row.words.flatMap((node, n) => {
+      const { word } = row.segment.words[n];
+      return [n ? /^\s*/.exec(word)[0] : "", node, /\S(\s*)$/.exec(word)?.[1] ?? ""];
+    }));
     this.changed(row);
   }
 
