@@ -1,6 +1,6 @@
 """Records of jobs: made, looked up, moved from one status to the next, deleted."""
 
-import base64
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +27,9 @@ _FACTS = {
     "warnings": "warnings",
 }
 """What stages call it and the column it is kept in."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CURSOR = r"^([0-9]{16})-([0-9a-f]{32})$"
+"""The last job of a page: microseconds since 1970 and its id. Any text of this shape is a cursor."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +145,14 @@ def page(
     if len(found) <= limit:
         return found, None
     last = found[limit - 1]
-    return found[:limit], base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.id}".encode()).decode()
+    return found[:limit], f"{(last.created_at - _EPOCH) // timedelta(microseconds=1):016d}-{last.id}"
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        at, _, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
-        return datetime.fromisoformat(at).astimezone(UTC), job_id
-    except (ValueError, OverflowError) as error:
-        raise ValueError("not a cursor of ours") from error
+    found = re.fullmatch(CURSOR, cursor)
+    if found is None:
+        raise ValueError("not a cursor of ours")
+    return _EPOCH + timedelta(microseconds=int(found[1])), found[2]
 
 
 def queue_position(database: Database, job: Job) -> int | None:

@@ -34,7 +34,7 @@ _STATUS = Parameter("status", "Only jobs in this status.", {"type": "string", "e
 _LIMIT = Parameter(
     "limit", "Jobs on the page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": _PAGE}
 )
-_CURSOR = Parameter("cursor", "next_cursor of the page before.")
+_CURSOR = Parameter("cursor", "next_cursor of the page before.", {"type": "string", "pattern": jobs.CURSOR})
 _KEY = Parameter(
     submission.KEY,
     "Makes it safe to send a request again: the same key with the same recordings and options within 24 hours gives "
@@ -101,7 +101,7 @@ def page() -> AnyResponse:
     """One page of jobs."""
     _only(("status", "limit", "cursor"))
     s = services()
-    status = request.args.get("status") or None
+    status = request.args.get("status")
     if status is not None and status not in schemas.STATUSES:
         raise bad_option(f"status must be one of {', '.join(schemas.STATUSES)}.")
     try:
@@ -110,7 +110,7 @@ def page() -> AnyResponse:
             owner=caller().sees,
             status=status,
             limit=_limit(),
-            cursor=request.args.get("cursor") or None,
+            cursor=request.args.get("cursor"),
         )
     except ValueError as error:
         raise bad_option("cursor must be the next_cursor of a page before; leave it out to begin.") from error
@@ -256,14 +256,14 @@ def _only(known: tuple[str, ...]) -> None:
 
 
 def _limit() -> int:
-    text = request.args.get("limit") or str(_PAGE)
+    text = request.args.get("limit", str(_PAGE))
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_PAGE):
         raise bad_option(f"limit must be a whole number from 1 to {MAX_PAGE}.")
     return int(text)
 
 
 def _wait_seconds(s: Services) -> float:
-    text: Any = request.args.get("wait") or "0"
+    text: Any = request.args.get("wait", "0")
     try:
         seconds = float(text)
     except ValueError:

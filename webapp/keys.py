@@ -17,6 +17,7 @@ from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
 from webapp.schemas import Time
 from webapp.services import services
+from webapp.values import PRINTABLE
 
 routes = Blueprint("keys", __name__)
 
@@ -27,7 +28,7 @@ _RIGHT = {
     "scopes": "a list out of read, transcribe and admin, with at least one of them",
     "requests_per_minute": "a whole number from 1 to 1000000, or null",
     "audio_seconds_per_day": "a number of seconds above 0, or null",
-    "expires_at": f"a time to come with its zone, such as 2040-01-31T00:00:00Z, in at most {MAX_DAYS} days, or null",
+    "expires_at": "a time to come with its zone, such as 2040-01-31T00:00:00Z, or null",
     "expires_in_days": f"a number above 0 and at most {MAX_DAYS}, or null",
 }
 """What each field must be, in words."""
@@ -38,7 +39,12 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(min_length=1, max_length=200, description="What people call it: a person, a program, a customer.")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=PRINTABLE,
+        description="What people call it: a person, a program, a customer.",
+    )
     scopes: list[Scope] = Field(
         ["read", "transcribe"],
         min_length=1,
@@ -51,9 +57,15 @@ class NewKey(BaseModel):
     audio_seconds_per_day: float | None = Field(
         None, gt=0, le=1e12, allow_inf_nan=False, description="Seconds of audio a day (UTC). Null: no limit."
     )
-    expires_at: AwareDatetime | None = Field(None, description="When it ends; in the future. Null: never.")
+    expires_at: AwareDatetime | None = Field(
+        None, description=f"When it ends; in the future, after {MAX_DAYS} days at the latest. Null: never."
+    )
     expires_in_days: float | None = Field(
-        None, gt=0, le=MAX_DAYS, allow_inf_nan=False, description="The same as days from now; send only one of the two."
+        None,
+        gt=0,
+        le=MAX_DAYS,
+        allow_inf_nan=False,
+        description="The same as days from now; of the two the earlier counts.",
     )
 
 
@@ -91,7 +103,7 @@ class KeyList(TypedDict):
         summary="Make an API key",
         description="The answer holds the key and its webhook secret; neither can be found out later.",
         answers={201: Answer("The new key.", MadeKey)},
-        problems=(400, 413, 415),
+        problems=(400, 409, 413, 415),
         body=NewKey.model_json_schema(),
         scope="admin",
         tag="operating",
@@ -176,8 +188,6 @@ def _wanted() -> NewKey:
         wanted = NewKey.model_validate_json(request.get_data())
     except ValidationError as error:
         raise bad_option(_why(str(next(iter(error.errors()[0]["loc"]), "")), error.errors()[0]["type"])) from error
-    if not (wanted.name.isprintable() and wanted.name.strip()):
-        raise bad_option(_why("name"))
     return wanted
 
 
@@ -191,10 +201,13 @@ def _why(field: str, kind: str = "") -> str:
 
 
 def _expiry(wanted: NewKey) -> datetime | None:
+    """When it ends. A time that is past is no wrong value, it has become one: that is a conflict, not a bad option."""
+    began, last = now(), now() + timedelta(days=MAX_DAYS)
     if wanted.expires_in_days is not None:
-        if wanted.expires_at is not None:
-            raise bad_option("Send expires_at or expires_in_days, not both.")
-        return now() + timedelta(days=wanted.expires_in_days)
-    if wanted.expires_at is not None and not now() < wanted.expires_at <= now() + timedelta(days=MAX_DAYS):
-        raise bad_option(_why("expires_at"))
-    return wanted.expires_at
+        last = began + timedelta(days=wanted.expires_in_days)
+    elif wanted.expires_at is None:
+        return None
+    ends = min(last, wanted.expires_at or last)
+    if ends <= began:
+        raise Problem(409, "expires_at is past already; send a time to come, or leave it out for a key without end.")
+    return ends

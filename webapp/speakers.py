@@ -1,5 +1,7 @@
 """The names of speakers: what people call them, over what the recording's own analysis calls them."""
 
+import re
+
 from flask import Blueprint, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
@@ -11,6 +13,7 @@ from webapp.lookup import find_job, no_job
 from webapp.openapi import Answer, Operation, documented
 from webapp.results import named, no_transcript, read_head
 from webapp.services import services
+from webapp.values import PRINTABLE, parsed
 
 routes = Blueprint("speakers", __name__)
 
@@ -34,7 +37,7 @@ class Speakers(TypedDict):
         body={
             "type": "object",
             "description": "Speaker's id -> name; null gives the usual name back.",
-            "additionalProperties": {"type": ["string", "null"], "maxLength": MAX_NAME},
+            "additionalProperties": {"type": ["string", "null"], "maxLength": MAX_NAME, "pattern": PRINTABLE},
             "minProperties": 1,
             "examples": [{"SPEAKER_00": "Ada"}],
         },
@@ -64,15 +67,17 @@ def rename(job_id: str) -> AnyResponse:
 def _names() -> dict[str, str | None]:
     if request.mimetype != "application/json":
         raise Problem(415, f"Send application/json. {_BODY}")
-    body = request.get_json(silent=True)
+    try:
+        body = parsed(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise bad_option(_BODY) from error
     if not isinstance(body, dict) or not body:
         raise bad_option(_BODY)
     names: dict[str, str | None] = {}
     for speaker, name in body.items():
         if name is not None and not isinstance(name, str):
             raise bad_option(f"The name of {speaker[:60]!r} must be text, or null.")
-        shown = " ".join((name or "").split())
-        if name is not None and (not shown or len(shown) > MAX_NAME or not shown.isprintable()):
+        if name is not None and not (len(name) <= MAX_NAME and re.fullmatch(PRINTABLE, name)):
             raise bad_option(f"The name of {speaker[:60]!r} must be 1 to {MAX_NAME} printable characters, or null.")
-        names[speaker] = shown if name is not None else None
+        names[speaker] = " ".join(name.split()) if name is not None else None
     return names

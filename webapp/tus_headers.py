@@ -16,6 +16,7 @@ from webapp.errors import Problem, bad_option
 
 VERSION = "1.0.0"
 MEDIA_TYPE = "application/offset+octet-stream"
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"[!-+\--~]+")
 
@@ -72,11 +73,13 @@ def check_version(request: Request) -> None:
     """Refuse what is not this version of the protocol.
 
     Raises:
-        Problem: 412.
+        Problem: 400 no version is named; 412 another one is.
     """
-    if request.headers.get("Tus-Resumable") != VERSION:
+    named = request.headers.get("Tus-Resumable", "").strip()
+    if named != VERSION:
         detail = f"Send the header 'Tus-Resumable: {VERSION}'; no other version of the protocol is spoken here."
-        raise Problem(412, detail, code="invalid_option", headers={"Tus-Version": VERSION})
+        status = 412 if _VERSION.fullmatch(named) else 400
+        raise Problem(status, detail, code="invalid_option", headers={"Tus-Version": VERSION})
 
 
 def number(request: Request, name: str) -> int | None:

@@ -61,7 +61,7 @@ Report = TypedDict("Report", {"from": str, "to": str, "group_by": list[str], "ro
     Operation(
         summary="Look at what was used",
         description="Each job that was done counts once, on the day (UTC) it ended, and stays counted when it is "
-        "deleted. A key that does not administrate sees its own usage.",
+        "deleted. A key that does not administrate sees its own usage. The two days may come in either order.",
         answers={200: Answer("Sums by group.", Report, media={"text/csv": {"type": "string"}})},
         problems=(400,),
         parameters=(
@@ -103,14 +103,12 @@ def _days() -> tuple[date, date]:
     first, last = _day("from"), _day("to")
     last = last or max(usage.today(), first or date.min)
     first = first or last - min(timedelta(days=DAYS - 1), last - date.min)
-    if first > last:
-        raise bad_option("from must not be later than to.")
-    return first, last
+    return min(first, last), max(first, last)
 
 
 def _day(name: str) -> date | None:
     text = request.args.get(name)
-    if not text:
+    if text is None:
         return None
     try:
         if not _DAY.fullmatch(text):
@@ -121,7 +119,7 @@ def _day(name: str) -> date | None:
 
 
 def _groups() -> tuple[str, ...]:
-    asked = [part.strip() for part in (request.args.get("group_by") or "day").split(",")]
+    asked = [part.strip() for part in request.args.get("group_by", "day").split(",")]
     if not set(asked) <= set(GROUPS):
         raise bad_option(f"group_by must be one or more of {', '.join(GROUPS)} with commas between them.")
     return tuple(dict.fromkeys(asked))
@@ -129,7 +127,7 @@ def _groups() -> tuple[str, ...]:
 
 def _wants_csv() -> bool:
     text = request.args.get("format")
-    if text and text not in {"json", "csv"}:
+    if text is not None and text not in {"json", "csv"}:
         raise bad_option("format must be json or csv.")
     return (
         text == "csv"

@@ -12,6 +12,10 @@ from webapp.errors import bad_option
 MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 100
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+# Controls, what changes the direction of text or cannot be seen, and what separates lines; as pattern of the document.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+PRINTABLE = rf"^[^{_UNSEEN}]*[^{_UNSEEN}\s][^{_UNSEEN}]*$"
+"""Of names for people: what is seen, on one line, and not only spaces."""
 _METADATA = (
     f'metadata must be a JSON object such as {{"case": 7}}, at most {MAX_METADATA_BYTES // 1024} kB and '
     f"{MAX_METADATA_DEPTH} levels deep, with numbers that fit a double."

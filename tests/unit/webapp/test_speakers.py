@@ -55,7 +55,18 @@ def test_a_name_stands_in_every_format_and_can_be_taken_back(client: FlaskClient
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], "Ada", {"SPEAKER_00": 7}, {"SPEAKER_00": " "}, {"SPEAKER_00": "a\x00b"}, {"SPEAKER_00": "a" * 101}]
+    "body",
+    [
+        {},
+        [],
+        "Ada",
+        {"SPEAKER_00": 7},
+        {"SPEAKER_00": " "},
+        {"SPEAKER_00": "a\x00b"},
+        {"SPEAKER_00": "a\n"},
+        {"SPEAKER_00": "\ud800"},
+        {"SPEAKER_00": "a" * 101},
+    ],
 )
 def test_what_is_no_name_is_refused(client: FlaskClient, job_id: str, body: object) -> None:
     assert is_problem(patch(client, job_id, body), 400, "invalid_option")
