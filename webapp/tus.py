@@ -95,24 +95,19 @@ def options(upload_id: str = "") -> AnyResponse:
         summary="Begin a resumable upload",
         tag="uploads",
         description="The protocol is tus 1.0.0 (https://tus.io); its clients work unchanged. The bytes follow with "
-        "PATCH; the first of them may come along. When all are there, the id of the upload can be sent as the field "
-        f"upload of POST /v1/jobs. {_OVERRIDE}: PATCH (or DELETE) makes a POST to an upload's address one.",
-        octets=tus_headers.MEDIA_TYPE,
+        "PATCH; the first of them may come along as the body, with Upload-Checksum if you like. "
+        "'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. When all are "
+        "there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
+        f"{_OVERRIDE}: PATCH (or DELETE) makes a POST to an upload's address one.",
         parameters=(
             _VERSION,
-            Parameter("Upload-Length", "Bytes of the recording.", _BYTES, where="header"),
-            Parameter(
-                "Upload-Defer-Length",
-                "1: the length follows with a PATCH.",
-                {"type": "string", "enum": ["1"]},
-                where="header",
-            ),
+            Parameter("Upload-Length", "Bytes of the recording.", _BYTES, where="header", required=True),
             Parameter(
                 "Upload-Metadata",
                 "Pairs 'key base64' with commas between them; filename is the name to show.",
+                {"type": "string", "pattern": "^([a-z]{1,20} ([A-Za-z0-9]{4}){1,40})?$"},
                 where="header",
             ),
-            _CHECKSUM,
         ),
         answers={
             201: Answer("Begun.", headers={"Location": "Where the bytes go.", **_OFFSET, **_EXPIRES}),
@@ -257,7 +252,7 @@ def append(upload_id: str) -> AnyResponse:
         description="An upload that a job took is deleted with the job.",
         parameters=(_VERSION,),
         answers={204: Answer("Deleted.")},
-        problems=(404, 409, 410, 412, 423),
+        problems=(400, 404, 409, 410, 412, 423),
     )
 )
 def delete(upload_id: str) -> AnyResponse:
