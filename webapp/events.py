@@ -44,6 +44,16 @@ _LAST = Parameter(
     "The id of the last event that was received; the segments after it follow. Anything else is ignored.",
     where="header",
 )
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {
+        "event": {"type": "string", "enum": ["job", "progress", "segment", "done", "failed", "cancelled"]},
+        "id": {"type": "string", "description": "For Last-Event-ID; of segments and of the end."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _ID = re.compile(r"(?P<segment>[0-9]{1,9}|-)(?:\.(?P<end>done|failed|cancelled))?")
 
 
@@ -71,7 +81,7 @@ class Place:
         "comment comes every 15 seconds. A stream that breaks off goes on with Last-Event-ID, which browsers send by "
         "themselves; whoever has seen the end gets 204.",
         answers={
-            200: Answer("The events.", media={"text/event-stream": {"type": "string"}}),
+            200: Answer("The events.", media={"text/event-stream": _EVENT}),
             204: Answer("The job is over, and this client has seen the end."),
         },
         problems=(400, 404, 503),
@@ -206,7 +216,7 @@ def _essence(view: schemas.JobView) -> Any:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _event(name: str, data: str, *, place: Place | None = None) -> str:
