@@ -245,11 +245,11 @@ def test_one_job_for_twenty_posts_with_one_key(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """An installation with two processes of the API, in which every chunk takes a second and a half longer."""
+    """An installation with two processes of the API, in which every chunk takes more than a second longer."""
     folder = tmp_path_factory.mktemp("slow")
     env = {
         **{"PLUGINS": str(PLUGINS), "WHISPER_ENGINE": "slow", "LONGHAND_TEST_DEADLY": str(folder / "fuse")},
-        **{"LONGHAND_TEST_SLOW": "1.5", "LONGHAND_TEST_SLOW_LOG": str(folder / "slow.txt"), "WEB_WORKERS": "2"},
+        **{"LONGHAND_TEST_SLOW": "1.2", "LONGHAND_TEST_SLOW_LOG": str(folder / "slow.txt"), "WEB_WORKERS": "2"},
     }
     with Stack(folder, cpu_children=1, **env) as running:
         yield running
