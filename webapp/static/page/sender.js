@@ -139,9 +139,9 @@ class Sender {
     }
   }
 
-  told(entry, { sent, total, waiting }) {
+  told(entry, { sent, total, waiting, lost }) {
     entry.bar.value = total ? sent / total : 1;
-    if (waiting) setText(entry.state, `Not connected; trying again in ${span(Math.ceil(waiting))}`);
+    if (waiting) setText(entry.state, `${lost ? "Not connected" : "The server is busy"}; trying again in ${span(Math.ceil(waiting))}`);
     else if (sent >= total) setText(entry.state, "Arriving");
     else setText(entry.state, `${percent(sent / total)} of ${size(total)}`);
   }

@@ -11,7 +11,8 @@ const KEPT = "longhand-upload:";
 
 /**
  * Send a file; resolves to its job.
- * told({ sent, total, waiting }): bytes that have arrived, and for how many seconds it waits for the connection.
+ * told({ sent, total, waiting, lost }): bytes that have arrived; for how many seconds it waits before it tries again, and
+ * whether that is because the server cannot be reached.
  */
 export async function send(file, fields, { told, signal }) {
   const limit = await resumable();
@@ -42,7 +43,7 @@ function whole(file, fields, { told, signal }) {
     async (headers) => JSON.parse((await xhr("POST", "v1/jobs", form(fields, [["file", file, file.name]]), {
       headers, signal, sent: (bytes) => told({ sent: Math.min(bytes, file.size), total: file.size }),
     })).text),
-    { signal, told: (waiting) => told({ sent: 0, total: file.size, waiting }) },
+    { signal, told: (news) => told({ sent: 0, total: file.size, ...news }) },
   );
 }
 
@@ -62,7 +63,7 @@ async function patiently(work, { signal, told = () => {} }) {
     } catch (error) {
       if (!(error instanceof Refusal && error.passing) || tries >= TRIES || error.retryAfter > 120) throw error;
       const seconds = error.retryAfter ?? Math.min(2 ** tries, 30);
-      told(seconds);
+      told({ waiting: seconds, lost: error.status === 0 });
       await rest(seconds, signal);
     }
   }
@@ -88,7 +89,7 @@ async function inPieces(file, { told, signal }) {
   let id = localStorage.getItem(name);
   let offset = null;
   for (let tries = 0; ; ) {
-    const before = offset;
+    const before = offset ?? 0;
     try {
       if (id === null) [id, offset] = [await begin(file, signal), 0];
       localStorage.setItem(name, id);
@@ -111,7 +112,7 @@ async function inPieces(file, { told, signal }) {
       }
       if (!(error.passing || error.status === 409) || tries++ >= TRIES) throw error;
       const seconds = Math.max(error.retryAfter ?? 0, error.status === 409 ? 0.2 : Math.min(2 ** tries / 2, 30));
-      told({ sent: before ?? 0, total: file.size, waiting: seconds });
+      told({ sent: before, total: file.size, waiting: seconds, lost: error.status === 0 });
       await rest(seconds, signal);
       offset = null; // what arrived, the server knows
     }
