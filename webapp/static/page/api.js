@@ -32,7 +32,7 @@ export function withKey(headers = {}) {
  */
 export async function request(path, { quiet = false, headers = {}, ...options } = {}) {
   for (;;) {
-    const used = key();
+    const [used, since] = [key(), performance.now()];
     let answer;
     try {
       answer = await fetch(address(path), { ...options, headers: withKey(headers), cache: "no-store", credentials: "same-origin" });
@@ -42,7 +42,7 @@ export async function request(path, { quiet = false, headers = {}, ...options } 
     }
     if (answer.ok) return answer;
     const refusal = await refusalOf(answer.status, () => answer.text(), (name) => answer.headers.get(name));
-    if (quiet || !(await anotherKey(refusal, used))) throw refusal;
+    if (quiet || !(await anotherKey(refusal, used, since))) throw refusal;
   }
 }
 
@@ -51,10 +51,11 @@ export async function json(path, options) {
 }
 
 /** Whether it is worth asking again, because there is another key by now. */
-export async function anotherKey(refusal, used) {
+export async function anotherKey(refusal, used, since) {
   if (refusal.status !== 401 && refusal.status !== 403) return false;
   // Without a key the server tells programs which header it wants.
-  return key() !== used || (await ask(used === null ? "This server wants to know who sends recordings." : refusal.message));
+  if (key() !== used) return true;
+  return ask(used === null ? "This server wants to know who sends recordings." : refusal.message, since);
 }
 
 export function unreachable() {

@@ -4,6 +4,7 @@ import { button, el } from "./dom.js";
 
 const NAME = "longhand-key";
 let asking = null;
+let dismissed = -1;
 
 export function key() {
   return sessionStorage.getItem(NAME);
@@ -22,10 +23,14 @@ export function show() {
 /**
  * Ask for the key. Everybody who wants it meanwhile waits for the same answer.
  * Resolves to whether there is a key now that was not there before.
+ * since: when the request was made that needs it (performance.now()). Who said "not now" after that is not asked again.
  */
-export function ask(reason) {
+export async function ask(reason, since) {
+  if (asking === null && since < dismissed) return false;
   asking ??= prompt(reason).finally(() => (asking = null));
-  return asking;
+  const given = await asking;
+  if (!given) dismissed = performance.now();
+  return given;
 }
 
 function prompt(reason) {

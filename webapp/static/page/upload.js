@@ -157,11 +157,11 @@ export async function giveUp(file) {
 /** What fetch cannot: tell how much of the body is under way. */
 async function xhr(method, path, body, { headers, signal, sent }) {
   for (;;) {
-    const used = key();
+    const [used, since] = [key(), performance.now()];
     const answer = await once(method, path, body, { headers: withKey(headers), signal, sent });
     if (answer.status >= 200 && answer.status < 300) return answer;
     const refusal = await refusalOf(answer.status, async () => answer.text, answer.header);
-    if (!(await anotherKey(refusal, used))) throw refusal;
+    if (!(await anotherKey(refusal, used, since))) throw refusal;
   }
 }
 
