@@ -39,6 +39,8 @@ def _languages(value: Any) -> Any:
     return [code for code in dict.fromkeys(codes) if code is not None] or None
 
 
+_Name = Annotated[str, Field(json_schema_extra={"enum": [DETECT, *dict.fromkeys([*LANGUAGES, *LANGUAGES.values()])]})]
+
 ModelName = Annotated[
     Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None,
     BeforeValidator(_blank_is_none),
@@ -46,7 +48,7 @@ ModelName = Annotated[
 ]
 
 LanguageCode = Annotated[
-    str | None,
+    _Name | None,
     BeforeValidator(_language),
     Field(
         description="The language spoken: an ISO code or an English name; found out when not given.",
@@ -55,7 +57,7 @@ LanguageCode = Annotated[
 ]
 
 LanguageCodes = Annotated[
-    list[str] | None,
+    list[_Name] | None,
     BeforeValidator(_languages),
     Field(description="The languages to choose from when the language is found out: codes, or one list with commas."),
 ]

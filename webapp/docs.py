@@ -105,7 +105,16 @@ def openapi() -> AnyResponse:
     """The document, true for this installation: with the stages and models it has."""
     s = services()
     server = schemas.address(s, "/").rstrip("/")
-    return jsonify(document(current_app, s.options.model, version=program_version(), server=server))
+    return jsonify(
+        document(
+            current_app,
+            s.options.model,
+            version=program_version(),
+            server=server,
+            max_upload_bytes=s.settings.max_upload_bytes,
+            signs=s.settings.webhook_secret is not None,
+        )
+    )
 
 
 @lru_cache(maxsize=16)

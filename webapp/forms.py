@@ -1,6 +1,6 @@
 """The bodies that make jobs, as the API document describes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,13 +9,11 @@ from pydantic import BaseModel
 from pipelines.addresses import MAX_LENGTH
 from webapp.multipart import MAX_PARTS
 from webapp.uploads import REFERENCES
+from webapp.values import ADDRESS
 
 COMPONENTS = "#/components/schemas/{model}"
-_FILE = {"type": "string", "format": "binary"}
-_NAME = r"([A-Za-z0-9]([A-Za-z0-9-]{0,40}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,20}"
-_PORT = r"(:(80|443|[1-9][0-9]{3}|[1-5][0-9]{4}))?"
-_ADDRESS = {"type": "string", "pattern": rf"^https?://{_NAME}{_PORT}(/[!-\[\]-~]*)?$", "maxLength": MAX_LENGTH}
-"""What is sure to be taken; other spellings of the same are brought into this form."""
+_FILE = {"type": "string", "format": "binary", "minLength": 1}
+_ADDRESS = {"type": "string", "pattern": ADDRESS, "maxLength": MAX_LENGTH}
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
 _UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _UPLOADED = "The id of a finished resumable upload, which becomes the job's"
@@ -32,29 +30,31 @@ class Form:
     """Fields of a job that it has not."""
 
 
-def one_recording(form: Form, job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+def one_recording(
+    form: Form, job_form: type[BaseModel], schemas: dict[str, Any], *, without: Sequence[str] = ()
+) -> dict[str, Any]:
     """A body with one recording; its schemas are added to ``schemas``."""
     made = _schema(job_form, schemas)
-    absent = {*form.without, *form.fields, *REFERENCES}
+    absent = {*form.without, *form.fields, *REFERENCES, *without}
     others = {name: schema for name, schema in made["properties"].items() if name not in absent}
     fields = {"file": {**_FILE, "description": "The recording."}, **form.fields, **others}
     about = {"title": form.name, "description": "A recording and how to transcribe it."}
-    schemas[form.name] = {**made, "required": ["file"], "properties": _as_text(fields), **about}
+    schemas[form.name] = {**made, "required": ["file"], "properties": as_text(fields), **about}
     return _body({"multipart/form-data": form.name})
 
 
-def recordings(job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
     """A body with one recording or several, in any way they can be sent; its schemas are added to ``schemas``."""
     made = _schema(job_form, schemas)
-    fields = made["properties"]
-    several = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS}
-    files = {**several, "items": _FILE, "description": "The recording; repeat it for a batch."}
+    fields = {name: schema for name, schema in made["properties"].items() if name not in without}
+    several = {"type": "array", "minItems": 1}
+    files = {**several, "items": _FILE, "description": f"The recording; repeat it for a batch of at most {MAX_PARTS}."}
     addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
     one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
-    uploads = {**several, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
+    uploads = {**several, "uniqueItems": True, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
     upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
     named = [{"required": ["url"]}, {"required": ["upload"]}]
-    form = {**_as_text(fields), "url": addresses, "upload": uploads}
+    form = {**as_text(fields), "url": addresses, "upload": uploads}
     bodies = {
         "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": files, **form}},
         "JobPlainForm": {"anyOf": named, "properties": form},
@@ -77,7 +77,7 @@ def _body(names: Mapping[str, str]) -> dict[str, Any]:
     return {"required": True, "content": content}
 
 
-def _as_text(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def as_text(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Fields as a form can send them: it has no null, and a field that is left out is not there."""
     made: dict[str, Any] = {}
     for name, schema in fields.items():

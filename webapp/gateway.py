@@ -13,7 +13,7 @@ from webapp.openapi import Answer, Operation, Parameter, documented
 from webapp.options import JobRequest
 from webapp.results import open_transcript
 from webapp.services import services
-from webapp.submission import KEY
+from webapp.submission import KEY, KEY_PATTERN
 
 routes = Blueprint("gateway", __name__)
 
@@ -21,8 +21,9 @@ KEY_PARAMETER = Parameter(
     KEY,
     "Makes it safe to send a request again: the same key with the same recording and options within 24 hours gives the "
     "result of the job that was made the first time; with others it is refused.",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "pattern": KEY_PATTERN},
     where="header",
+    aside=True,
 )
 JOB_HEADERS = {
     synchronous.JOB_HEADER: "The job: it is listed in /v1/jobs as well.",

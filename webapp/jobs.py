@@ -39,8 +39,9 @@ _KEY = Parameter(
     submission.KEY,
     "Makes it safe to send a request again: the same key with the same recordings and options within 24 hours gives "
     "the job that was made the first time; with others it is refused (422).",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "pattern": submission.KEY_PATTERN},
     where="header",
+    aside=True,
 )
 _WAIT = Parameter(
     "wait",

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal, cast
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -17,7 +17,7 @@ from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
 from webapp.schemas import Time
 from webapp.services import services
-from webapp.values import PRINTABLE
+from webapp.values import PRINTABLE, whole_numbers
 
 routes = Blueprint("keys", __name__)
 
@@ -51,7 +51,7 @@ class NewKey(BaseModel):
         max_length=20,
         description="What it may: read (GET), transcribe (everything that makes or changes jobs), admin (everything).",
     )
-    requests_per_minute: int | None = Field(
+    requests_per_minute: Annotated[int | None, BeforeValidator(whole_numbers)] = Field(
         None, ge=1, le=1_000_000, description="Null: the operator's RATE_LIMIT applies."
     )
     audio_seconds_per_day: float | None = Field(

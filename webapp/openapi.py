@@ -1,7 +1,7 @@
 """The API document, put together from what stands beside each route."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -9,12 +9,19 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
+from pipelines.formats import FORMATS
 from webapp import forms
 from webapp.errors import like_openai
 from webapp.forms import COMPONENTS, Form
+from webapp.links import links_of
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NOTE = "_longhand_operation"
+_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_KINDS: Mapping[str, Mapping[str, Any]] = {"extension": {"type": "string", "enum": list(FORMATS)}}
+"""Of parts of addresses that are neither an id nor any text."""
+UPLOAD_BYTES: Mapping[str, Any] = {"x-upload-bytes": True}
+"""Stands for a number of bytes that this installation takes in one upload."""
 
 TAGS = {
     "jobs": "Recordings in: send, list, wait for, cancel, delete.",
@@ -48,6 +55,14 @@ PROBLEMS = {
 }
 
 
+_HTML = {"text/html": {"schema": {"type": "string"}}}
+_SERVERS_OWN = {
+    "414": {"description": "The address is longer than 8 kB.", "content": _HTML},
+    "431": {"description": "The headers are too many, or one is longer than 8 kB.", "content": _HTML},
+}
+"""What the server in front of the application refuses by itself."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an operation may answer."""
@@ -70,6 +85,9 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     where: str = "query"
     required: bool = False
+    aside: bool = False
+    """Whether it stands beside the operations (in ``components``), because its values mean something only from one
+    request to the next: whoever tries values one by one could not know which of them are good."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,6 @@ class Operation:
     """A model whose fields are further query parameters."""
     body: Mapping[str, Any] | None = None
     """Schema of the JSON it takes."""
-    octets: str | None = None
-    """Media type of the bytes it takes as they are."""
     takes_job: bool = False
     """Whether the body is the form that makes a job."""
     form: Form | None = None
@@ -118,7 +134,9 @@ def operation_of(view: Callable[..., Any]) -> Operation | None:
     return found if isinstance(found, Operation) else None
 
 
-def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str) -> dict[str, Any]:
+def document(
+    app: Flask, job_form: type[BaseModel], *, version: str, server: str, max_upload_bytes: int, signs: bool
+) -> dict[str, Any]:
     """The whole document.
 
     Args:
@@ -126,8 +144,10 @@ def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str
         job_form: The fields of a new job.
         version: Of this program.
         server: Address the paths are relative to.
+        max_upload_bytes: The longest upload that is taken.
+        signs: Whether every job may have a webhook, not only those of keys with a secret of their own.
     """
-    builder = _Builder()
+    builder = _Builder(max_upload_bytes, without=() if signs else ("webhook_url",))
     paths: dict[str, dict[str, Any]] = {}
     for rule, view in routes(app):
         operation = operation_of(view)
@@ -151,6 +171,8 @@ def document(app: Flask, job_form: type[BaseModel], *, version: str, server: str
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(builder.schemas.items())),
+            "parameters": dict(sorted(builder.parameters.items())),
+            "responses": _SERVERS_OWN,
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -184,10 +206,13 @@ def path_of(rule: Rule) -> str:
 class _Builder:
     """Collects the schemas that operations refer to."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_upload_bytes: int, *, without: Sequence[str]) -> None:
         from webapp.schemas import OpenAIError, Problem  # their types need the services, which need the routes
 
+        self._max_upload_bytes = max_upload_bytes
+        self._without = without
         self.schemas: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = {}
         self._problem = self.schema(Problem)
         self._openai_error = self.schema(OpenAIError)
 
@@ -213,15 +238,21 @@ class _Builder:
         shape = self._openai_error if like_openai(rule.rule) else self._problem
         answers: dict[str, Any] = {str(k): self._answer(v) for k, v in operation.answers.items()}
         answers |= {str(k): _refusal(k, shape) for k in sorted(problems)}
+        answers |= {k: {"$ref": f"#/components/responses/{k}"} for k in _SERVERS_OWN}
+        for status, links in links_of(rule.endpoint).items():
+            answers[status]["links"] = links
+        aside = [parameter for parameter in operation.parameters if parameter.aside]
+        self.parameters |= {parameter.name: self._parameter(parameter) for parameter in aside}
+        own = [self._parameter(parameter) for parameter in operation.parameters if not parameter.aside]
+        words = [operation.description, *(f"The header {one.name}: {one.description}" for one in aside)]
         described: dict[str, Any] = {
             "operationId": rule.endpoint.replace(".", "_"),
             "summary": operation.summary,
             "tags": [operation.tag],
-            "parameters": [*self._path(rule), *map(_parameter, operation.parameters), *_queries(operation.queries)],
+            "parameters": [*self._path(rule), *own, *_queries(operation.queries)],
             "responses": answers,
+            "description": "\n\n".join(filter(None, words)) or f"{operation.summary}.",
         }
-        if operation.description:
-            described["description"] = operation.description
         if operation.public:
             described["security"] = []
         elif operation.ticket:
@@ -229,13 +260,12 @@ class _Builder:
         if operation.body is not None:
             schema = dict(operation.body)
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-        if operation.octets is not None:
-            octets = {"type": "string", "format": "binary"}
-            described["requestBody"] = {"content": {operation.octets: {"schema": octets}}}
         if operation.takes_job:
-            described["requestBody"] = forms.recordings(job_form, self.schemas)
+            described["requestBody"] = forms.recordings(job_form, self.schemas, without=self._without)
         if operation.form is not None:
-            described["requestBody"] = forms.one_recording(operation.form, job_form, self.schemas)
+            described["requestBody"] = forms.one_recording(
+                operation.form, job_form, self.schemas, without=self._without
+            )
         return described
 
     def _answer(self, answer: Answer) -> dict[str, Any]:
@@ -251,7 +281,20 @@ class _Builder:
 
     def _path(self, rule: Rule) -> Iterable[dict[str, Any]]:
         for name in sorted(rule.arguments):
-            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            schema = _ID if name.endswith("_id") else _KINDS.get(name, {"type": "string", "minLength": 1})
+            yield {"name": name, "in": "path", "required": True, "schema": dict(schema)}
+
+    def _parameter(self, parameter: Parameter) -> dict[str, Any]:
+        schema = dict(parameter.schema)
+        if parameter.schema == UPLOAD_BYTES:
+            schema = {"type": "string", "pattern": at_most(self._max_upload_bytes)}
+        return {
+            "name": parameter.name,
+            "in": parameter.where,
+            "description": parameter.description,
+            "schema": schema,
+            **({"required": True} if parameter.required else {}),
+        }
 
 
 def _refusal(status: int, shape: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,19 +305,21 @@ def _refusal(status: int, shape: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    return {
-        "name": parameter.name,
-        "in": parameter.where,
-        "description": parameter.description,
-        "schema": dict(parameter.schema),
-        **({"required": True} if parameter.required else {}),
-    }
+def at_most(number: int) -> str:
+    """A pattern of the whole numbers from 0 to this one."""
+    digits = str(number)
+    less = [
+        f"{digits[:at]}[{1 if at == 0 and len(digits) > 1 else 0}-{int(digit) - 1}][0-9]{{{len(digits) - at - 1}}}"
+        for at, digit in enumerate(digits)
+        if int(digit) > (1 if at == 0 and len(digits) > 1 else 0)
+    ]
+    shorter = [f"[1-9][0-9]{{0,{len(digits) - 2}}}"] if len(digits) > 1 else []
+    return f"^({'|'.join(['0', *shorter, *less, digits])})$"
 
 
 def _queries(model: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
     """A model's fields as query parameters."""
     fields = model.model_json_schema()["properties"] if model is not None else {}
-    for name, schema in fields.items():
+    for name, schema in forms.as_text(fields).items():
         schema = {k: v for k, v in schema.items() if k != "title"}
         yield {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}

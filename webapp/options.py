@@ -17,7 +17,7 @@ from webapp.errors import Problem, bad_option
 from webapp.models import allowed_model
 from webapp.uploads import REFERENCES
 from webapp.validation import message, validated
-from webapp.values import BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
+from webapp.values import ADDRESS, BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
@@ -45,7 +45,7 @@ class JobFields(Options):
         None,
         max_length=addresses.MAX_LENGTH,
         description="Address (http or https) that is told of the job's end by a signed POST; it must be public.",
-        json_schema_extra={"format": "uri"},
+        json_schema_extra={"pattern": ADDRESS},
     )
 
 
@@ -80,6 +80,8 @@ class OptionReader:
         extra: dict[str, Any] = {}
         if "diarise" in self._later:
             extra["diarise"] = (Literal[False], Field(False, description="Tell speakers apart: in a later version."))
+            mix = "All channels become one; split, one speaker per channel, is for a later version."
+            extra["channels"] = (Literal["mix"], Field("mix", description=mix))
         self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged), **extra)
 
     def read(self, form: Mapping[str, Sequence[str]]) -> JobRequest:

@@ -30,8 +30,6 @@ _MEDIA: dict[str, Mapping[str, Any]] = {f.media_type: _TEXT for f in FORMATS.val
 _FORMAT = Parameter("format", "Format of the answer.", {"type": "string", "enum": list(FORMATS), "default": "json"})
 _DOWNLOAD = Parameter("download", "1: to be saved as a file.", {"type": "string", "enum": ["0", "1", "false", "true"]})
 _MATCH = Parameter("If-None-Match", "ETag of the copy at hand.", where="header")
-_RANGE = Parameter("Range", "Bytes wanted, e.g. bytes=0-1023.", where="header")
-_IF_RANGE = Parameter("If-Range", "ETag the range belongs to.", where="header")
 _STYLED = "Subtitle fields choose another look than the job's; a subtitle_preset replaces the job's look, other fields "
 _TRANSCRIPT_ANSWERS = {
     200: Answer(
@@ -82,6 +80,7 @@ def transcript_file(job_id: str, extension: str) -> AnyResponse:
 @documented(
     Operation(
         summary="Get the recording as it was sent",
+        description="A range of it (RFC 9110) with the header Range, such as bytes=0-1023, and If-Range.",
         answers={
             200: Answer(
                 "The whole recording.",
@@ -95,8 +94,8 @@ def transcript_file(job_id: str, extension: str) -> AnyResponse:
             ),
             304: Answer("The copy at hand is still right."),
         },
-        problems=(404, 416),
-        parameters=(_DOWNLOAD, _RANGE, _IF_RANGE, _MATCH),
+        problems=(400, 404, 416),
+        parameters=(_DOWNLOAD, _MATCH),
         tag="results",
         ticket=True,
     )
@@ -157,14 +156,14 @@ def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse
     job = find_job(s, job_id)
     if name not in FORMATS:
         raise bad_option(f"There is no format {name[:20]!r}; choose one of {', '.join(FORMATS)}.")
+    if job.status != "done":
+        raise no_transcript(job)
     made = FORMATS[name]
     repeated = [key for key, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise bad_option(f"Give {repeated[0][:60]} once.")
     asked = check_query(StyleOptions, request.args.to_dict(), also=also)
     download = _download()
-    if job.status != "done":
-        raise no_transcript(job)
     body = _bytes(s, job, made, asked)
     charset = "" if made.media_type == "application/json" else "; charset=utf-8"
     answer = Response(body, content_type=f"{made.media_type}{charset}")

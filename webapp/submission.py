@@ -26,7 +26,7 @@ from webapp.uploads import Form, Recording, Reference
 log = structlog.get_logger(__name__)
 
 KEY = "Idempotency-Key"
-_KEY = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+KEY_PATTERN = "^[!-~]([ -~]{0,253}[!-~])?$"
 _STATUS = {"unsupported_media": 415, "invalid_option": 400, "not_found": 404}
 _EMPTY = "The file is empty; send one with something in it."
 
@@ -231,6 +231,6 @@ def key_of(request: Request) -> str | None:
         Problem: 400, it is no proper one.
     """
     text = request.headers.get(KEY)
-    if text is not None and not _KEY.fullmatch(text):
+    if text is not None and not re.fullmatch(KEY_PATTERN, text):
         raise bad_option(f"{KEY} must be 1 to 255 printable ASCII characters, such as a UUID.")
     return text

@@ -14,7 +14,7 @@ from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.incoming import Incoming
 from webapp.lookup import find_upload
-from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.openapi import UPLOAD_BYTES, Answer, Operation, Parameter, documented
 from webapp.reception import busy, held, receive
 from webapp.services import Services, services
 
@@ -24,19 +24,12 @@ PATH = "/v1/uploads"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 _OVERRIDE = "X-HTTP-Method-Override"
 _OVERRIDDEN = frozenset({"PATCH", "DELETE"})
-_BYTES = {"type": "integer", "minimum": 0}
 _VERSION = Parameter(
     "Tus-Resumable",
     "Version of the protocol.",
     {"type": "string", "enum": [tus_headers.VERSION]},
     where="header",
     required=True,
-)
-_CHECKSUM = Parameter(
-    "Upload-Checksum",
-    f"Algorithm ({', '.join(tus_headers.ALGORITHMS)}), a space, and the checksum of the body in base64. If it is "
-    "another, or the body breaks off, nothing of the body is kept.",
-    where="header",
 )
 _OFFSET = {"Upload-Offset": "Bytes that are there."}
 _EXPIRES = {"Upload-Expires": "Until when the upload is kept without a job."}
@@ -95,19 +88,15 @@ def options(upload_id: str = "") -> AnyResponse:
         summary="Begin a resumable upload",
         tag="uploads",
         description="The protocol is tus 1.0.0 (https://tus.io); its clients work unchanged. The bytes follow with "
-        "PATCH; the first of them may come along as the body, with Upload-Checksum if you like. "
-        "'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. When all are "
-        "there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
+        f"PATCH; the first of them may come along as the body ({tus_headers.MEDIA_TYPE}), with Upload-Checksum if you "
+        "like. "
+        "Upload-Metadata may tell more: pairs 'key base64' with commas between them, each key once; filename is the "
+        "name to show. 'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. "
+        "When all are there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
         f"{_OVERRIDE}: PATCH (or DELETE) makes a POST to an upload's address one.",
         parameters=(
             _VERSION,
-            Parameter("Upload-Length", "Bytes of the recording.", _BYTES, where="header", required=True),
-            Parameter(
-                "Upload-Metadata",
-                "Pairs 'key base64' with commas between them; filename is the name to show.",
-                {"type": "string", "pattern": "^([a-z]{1,20} ([A-Za-z0-9]{4}){1,40})?$"},
-                where="header",
-            ),
+            Parameter("Upload-Length", "Bytes of the recording.", UPLOAD_BYTES, where="header", required=True),
         ),
         answers={
             201: Answer("Begun.", headers={"Location": "Where the bytes go.", **_OFFSET, **_EXPIRES}),
@@ -201,13 +190,13 @@ def show(upload_id: str) -> AnyResponse:
     Operation(
         summary="Send the next bytes of a resumable upload",
         tag="uploads",
-        description="What arrived before a connection broke is kept, unless Upload-Checksum came with it.",
-        octets=tus_headers.MEDIA_TYPE,
+        description=f"The body is the bytes as they are, with Content-Type: {tus_headers.MEDIA_TYPE}. What arrived "
+        "before a connection broke is kept, unless Upload-Checksum came with it: an algorithm "
+        f"({', '.join(tus_headers.ALGORITHMS)}), a space and the body's checksum in base64. Upload-Length comes along "
+        "if it was deferred.",
         parameters=(
             _VERSION,
-            Parameter("Upload-Offset", "Bytes that are there already.", _BYTES, where="header", required=True),
-            Parameter("Upload-Length", "Bytes of the recording, if that was deferred.", _BYTES, where="header"),
-            _CHECKSUM,
+            Parameter("Upload-Offset", "Bytes that are there already.", UPLOAD_BYTES, where="header", required=True),
         ),
         answers={204: Answer("Kept.", headers={**_OFFSET, **_EXPIRES})},
         problems=(400, 404, 409, 410, 412, 413, 415, 423, 460, 503),
@@ -218,7 +207,9 @@ def append(upload_id: str) -> AnyResponse:
     tus_headers.check_version(request)
     s = services()
     upload = find_upload(s, upload_id)
-    tus_headers.check_type(request)
+    body = Incoming(request)
+    if _brings_bytes(body):
+        tus_headers.check_type(request)
     offset = tus_headers.number(request, "Upload-Offset")
     if offset is None:
         raise bad_option("Send Upload-Offset with the bytes that are there already; HEAD says how many.")
@@ -226,7 +217,6 @@ def append(upload_id: str) -> AnyResponse:
     tus_headers.check_length(length, max_bytes=s.settings.max_upload_bytes)
     checksum = tus_headers.checksum(request)
     _check_offset(upload, offset)
-    body = Incoming(request)
     if upload.sha256 is not None:  # all is there: only nothing can be added
         _check_declared(upload, length)
         _check_room(body, 0)

@@ -16,7 +16,7 @@ from webapp.errors import Problem, bad_option
 
 VERSION = "1.0.0"
 MEDIA_TYPE = "application/offset+octet-stream"
-_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"[!-+\--~]+")
 

@@ -108,4 +108,10 @@ class StyleOptions(BaseModel):
         given = {
             k: v for k in StyleOptions.model_fields if k != "subtitle_preset" and (v := getattr(self, k)) is not None
         }
-        return Style(**{**PRESETS[self.subtitle_preset].model_dump(), **given})
+        usual = PRESETS[self.subtitle_preset].model_dump()
+        # What was given wins over a preset that leaves no room for it.
+        if (least := given.get("min_cue_seconds")) is not None:
+            usual["max_cue_seconds"] = max(least, usual["max_cue_seconds"])
+        if (most := given.get("max_cue_seconds")) is not None:
+            usual["min_cue_seconds"] = min(most, usual["min_cue_seconds"])
+        return Style(**{**usual, **given})

@@ -14,6 +14,7 @@ from pipelines.stage import Files, Progress, stage
 TRANSCRIPT = "transcript.json"
 _DEFAULT = ("srt", "vtt")
 _NONE = "none"
+_FormatName = Annotated[str, Field(json_schema_extra={"enum": list(FORMATS)})]
 
 
 def export_name(format_name: str) -> str:
@@ -43,7 +44,7 @@ def _formats(value: Any) -> Any:
 class Options(stages.Options, StyleOptions):
     """How subtitles look, and which files to make."""
 
-    formats: Annotated[list[str], BeforeValidator(_formats)] = Field(
+    formats: Annotated[list[_FormatName], BeforeValidator(_formats)] = Field(
         list(_DEFAULT),
         description=f"Files made ahead, as a list or with commas: {', '.join(FORMATS)}; the word none: "
         "no files. Any format can be fetched later all the same.",

@@ -67,7 +67,7 @@ def test_what_is_out_of_range_is_a_validation_error(wrong: dict[str, Any]) -> No
     "fields",
     [
         {"min_cue_seconds": 5, "max_cue_seconds": 2},
-        {"min_cue_seconds": 5, "subtitle_preset": "vertical"},
+        {"min_cue_seconds": 5, "max_cue_seconds": 2, "subtitle_preset": "vertical"},
     ],
 )
 def test_what_contradicts_each_other_is_told_apart(fields: dict[str, Any]) -> None:
@@ -80,3 +80,9 @@ def test_what_contradicts_each_other_is_told_apart(fields: dict[str, Any]) -> No
 def test_a_style_that_contradicts_itself_cannot_be_made() -> None:
     with pytest.raises(ContradictingOptions):
         Style(min_cue_seconds=8)
+
+
+def test_a_field_wins_over_a_preset_that_leaves_no_room_for_it() -> None:
+    assert StyleOptions(min_cue_seconds=5, subtitle_preset="vertical").style().max_cue_seconds == 5
+    assert StyleOptions(min_cue_seconds=2, subtitle_preset="vertical").style().max_cue_seconds == 3
+    assert StyleOptions(max_cue_seconds=1, subtitle_preset="bbc").style().min_cue_seconds == 1

@@ -181,7 +181,7 @@ def test_metadata_comes_back_untouched(client: FlaskClient, send: Send) -> None:
     text = '{"z": [1, 2.5, null, true], "a": {"ü": "\\ud83d\\ude00"}, "": "x"}'
     job = send(metadata=text).json
     found = get(client, job["links"]["self"])["metadata"]
-    assert found == {"z": [1, 2.5, None, True], "a": {"ü": "😀", "lone": "\ud800"}, "": "x"}
+    assert found == {"z": [1, 2.5, None, True], "a": {"ü": "😀"}, "": "x"}
     assert list(found) == ["z", "a", ""]
 
 

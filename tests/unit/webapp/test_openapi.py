@@ -13,14 +13,33 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
+from tests.stack import WEBHOOK_SECRET
 from tests.unit.webapp.conftest import AUTH, work_off
-from webapp.openapi import operation_of, path_of, routes
+from webapp.openapi import at_most, operation_of, path_of, routes
 from webapp.services import Services
 
 
+def test_what_this_installation_cannot_take_is_not_in_it(make: Callable[..., Flask]) -> None:
+    found = make(max_upload_mb=1).test_client().get("/openapi.json").json
+    assert "webhook_url" not in found["components"]["schemas"]["JobForm"]["properties"]
+    length = found["paths"]["/v1/uploads"]["post"]["parameters"][1]
+    assert length["name"] == "Upload-Length"
+    assert [n for n in (0, 1, 1 << 20, (1 << 20) + 1, 10**9) if re.search(length["schema"]["pattern"], str(n))] == [
+        *(0, 1),
+        1 << 20,
+    ]
+
+
+@pytest.mark.parametrize("most", [0, 1, 9, 10, 99, 100, 1048, 2001])
+def test_a_pattern_of_numbers_knows_the_largest(most: int) -> None:
+    pattern = re.compile(at_most(most))
+    assert [n for n in range(3000) if pattern.search(str(n))] == list(range(most + 1))
+    assert not any(pattern.search(text) for text in ("", "-1", "00", "01", "1.0", " 1"))
+
+
 @pytest.fixture
-def document(client: FlaskClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").json
+def document(make: Callable[..., Flask]) -> dict[str, Any]:
+    found: dict[str, Any] = make(webhook_secret=WEBHOOK_SECRET).test_client().get("/openapi.json").json
     return found
 
 

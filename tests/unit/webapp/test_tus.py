@@ -244,7 +244,7 @@ class TestRefusals:
         [
             ({}, 400, "invalid_option"),
             ({**CREATE, "Tus-Resumable": "0.2.2"}, 412, "invalid_option"),
-            ({**CREATE, "Tus-Resumable": "2"}, 412, "invalid_option"),
+            ({**CREATE, "Tus-Resumable": "2"}, 400, "invalid_option"),
             ({**CREATE, "Tus-Resumable": ""}, 400, "invalid_option"),
             ({**CREATE, "Tus-Resumable": "tus"}, 400, "invalid_option"),
             ({**CREATE, "Upload-Defer-Length": "1"}, 400, "invalid_option"),
