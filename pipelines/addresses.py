@@ -114,6 +114,8 @@ def check(url: str, *, allow_private: bool, max_length: int = MAX_LENGTH) -> Add
     host, port = _host_and_port(authority)
     found = Address(scheme, host, port or _DEFAULT_PORTS[scheme], rest if rest.startswith("/") else f"/{rest}")
     _check_host(host, allow_private=allow_private)
+    if len(found.url) > max_length:  # a name in other letters becomes longer as the network spells it
+        raise AddressRefused(f"The address is longer than {max_length} characters; send a shorter one.")
     return found
 
 

@@ -68,7 +68,7 @@ def post(
             limit.check()
             return Outcome(answer.status_code) if answer.is_success else _refused(answer)
     except addresses.AddressRefused as error:
-        return Outcome(error=error.detail, final=True)
+        return Outcome(error=error.detail, final=_never_allowed(url, allow_private))
     except httpx.InvalidURL:
         return Outcome(error="The address cannot be used; send another with the next job.", final=True)
     except addresses.HostNotFound as error:
@@ -79,6 +79,15 @@ def post(
         if limit.passed:  # what the connection said when it was cut under it
             return Outcome(error=_too_slow(seconds))
         return Outcome(error=_broken(error))
+
+
+def _never_allowed(url: str, allow_private: bool) -> bool:
+    """Whether an address is refused as it is written, not just for what its name means at the moment."""
+    try:
+        addresses.check(url, allow_private=allow_private)
+    except addresses.AddressRefused:
+        return True
+    return False
 
 
 def _too_slow(seconds: float) -> str:

@@ -92,6 +92,7 @@ BROKEN = [
     "http://" + "a" * 64 + ".org",
     "http://" + "a." * 127 + "org",
     "http://example.org/" + "a" * 2048,
+    "http://" + "ü" * 30 + ".example/" + "a" * 2000,
 ]
 
 
