@@ -54,6 +54,11 @@ def keys() -> None:
     metavar="HOURS",
     help="Audio it may have transcribed a day (UTC); else any.",
 )
+@click.option(
+    "--account",
+    metavar="ID",
+    help="A key whose jobs it is to see and share, or admin for the operator's; else its own.",
+)
 @click.option("--expires", type=Expiry(), help="90d, 12h, 8w, 1y or a date (UTC); else never.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @talks_to_api
@@ -63,6 +68,7 @@ def create(
     scopes: tuple[str, ...],
     rate: int | None,
     hours: float | None,
+    account: str | None,
     expires: dict[str, Any] | None,
     as_json: bool,
 ) -> None:
@@ -74,6 +80,8 @@ def create(
         asked["requests_per_minute"] = rate
     if hours is not None:
         asked["audio_seconds_per_day"] = hours * _HOUR
+    if account is not None:
+        asked["account"] = _whole_id(client, account)
     made = client.create_key(asked)
     if as_json:
         click.echo(json.dumps(made, ensure_ascii=False))
@@ -81,7 +89,8 @@ def create(
     # On its own, so that KEY=$(longhand keys create …) works.
     click.echo(made["key"])
     click.echo(f"Key {made['id']} ({', '.join(made['scopes'])}); keep it safe, it is not shown again.", err=True)
-    click.echo(f"Its webhooks are signed with {made['webhook_secret']}, which is not shown again either.", err=True)
+    if made["webhook_secret"] is not None:
+        click.echo(f"Its webhooks are signed with {made['webhook_secret']}; keep that as well.", err=True)
 
 
 @keys.command("list", cls=ApiCommand)
@@ -121,14 +130,17 @@ def listing(found: list[Key], width: int) -> Table:
     """Keys as a table for so many columns; on narrow screens without what matters least."""
     narrow = width < NARROW
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ["id", "name", "begins", "state", "scopes", "a minute", "audio a day", "expires", "used"]
-    shown = [name for name in columns if not (narrow and name in {"begins", "a minute", "audio a day", "used"})]
+    columns = ["id", "name", "account", "begins", "state", "scopes", "a minute", "audio a day", "expires", "used"]
+    shown = [
+        name for name in columns if not (narrow and name in {"account", "begins", "a minute", "audio a day", "used"})
+    ]
     for name in shown:
         table.add_column(name, no_wrap=name != "name", overflow="fold")
     for key in found:
         row = {
             "id": key["id"][:SHORT] if narrow else key["id"],
             "name": key["name"],
+            "account": "" if key["account"] == key["id"] else key["account"][:SHORT],
             "begins": f"{key['hint']}…",
             "state": state(key, datetime.now(UTC)),
             "scopes": ",".join(key["scopes"]),

@@ -206,8 +206,11 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
 def _port(text: str | None) -> int | None:
     if not text:
         return None
-    if len(text) > 5 or not 1 <= int(text) <= 65535 or int(text) in _OTHER_SERVICES:
-        raise AddressRefused("The address names a port that no web server uses.")
+    if len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise AddressRefused("The address must name a port from 1 to 65535, or none.")
+    if int(text) in _OTHER_SERVICES:
+        detail = f"Port {int(text)} is not for web servers; serve it from 80, 443 or another port such as 8080."
+        raise AddressRefused(detail)
     return int(text)
 
 

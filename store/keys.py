@@ -29,6 +29,7 @@ def create(
     name: str,
     *,
     scopes: Sequence[str],
+    account: str | None = None,
     requests_per_minute: int | None = None,
     audio_seconds_per_day: float | None = None,
     expires_at: datetime | None = None,
@@ -39,6 +40,7 @@ def create(
         database: The record.
         name: For people.
         scopes: Out of ``SCOPES``.
+        account: Whose key it is, with the secret of that account's webhooks; None: an account of its own.
         requests_per_minute: None: the operator's RATE_LIMIT.
         audio_seconds_per_day: None: no limit.
         expires_at: None: never.
@@ -47,8 +49,10 @@ def create(
         Its record and the key itself, which nobody can find out later.
     """
     key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    key_id = new_id()
     record = ApiKey(
-        id=new_id(),
+        id=key_id,
+        owner=account or key_id,
         name=name,
         hash=_hash(key),
         hint=key[:_HINT],
@@ -60,6 +64,9 @@ def create(
         expires_at=expires_at,
     )
     with database.write() as session:
+        first = session.get(ApiKey, record.owner)
+        if first is not None:
+            record.webhook_secret = first.webhook_secret
         session.add(record)
     return record, key
 
@@ -74,7 +81,7 @@ def find(database: Database, key: str) -> ApiKey | None:
 
 
 def get(database: Database, key_id: str) -> ApiKey | None:
-    """A key's record by its id, which is also the owner of its jobs."""
+    """A key's record by its id."""
     with database.read() as session:
         return session.get(ApiKey, key_id)
 

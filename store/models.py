@@ -43,7 +43,7 @@ class Job(Record):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     status: Mapped[str] = mapped_column(String(12))
     owner: Mapped[str] = mapped_column(String(64))
-    """Id of the key that made it."""
+    """The account of the key that made it."""
     batch: Mapped[str | None] = mapped_column(String(32))
     priority: Mapped[str] = mapped_column(String(8))
     options: Mapped[dict[str, Any]]
@@ -145,7 +145,8 @@ class ApiKey(Record):
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    """Owner of the jobs made with it."""
+    owner: Mapped[str] = mapped_column(String(64))
+    """The account it belongs to, which owns what is made with it: its own id, another key's, or the operator's."""
     name: Mapped[str] = mapped_column(String(200))
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     """SHA-256 of the key, in hexadecimal: the key is long and random, so nothing slower is needed."""

@@ -24,7 +24,7 @@ __all__ = ["OWNER", "SCOPES", "TICKET", "Caller", "caller", "install"]
 log = structlog.get_logger(__name__)
 
 OWNER = "admin"
-"""Owner of the jobs made with ``API_KEY``, or without any key."""
+"""The operator's account: of ``API_KEY``, and of whoever needs no key."""
 TICKET = "longhand-ticket"
 """Cookie that stands for a key where a browser's player asks for a recording."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -97,7 +97,7 @@ def _authorization(text: str) -> str:
 
 def _operator(settings: Settings) -> Caller:
     secret = settings.webhook_secret
-    return Caller(OWNER, frozenset(SCOPES), webhook_secret=secret.get_secret_value() if secret else None)
+    return Caller(OWNER, frozenset(SCOPES), OWNER, webhook_secret=secret.get_secret_value() if secret else None)
 
 
 def _owner_of(s: Services, key: str | None) -> Caller:
@@ -122,7 +122,7 @@ def _owner_of(s: Services, key: str | None) -> Caller:
         keys.touch(s.store.database, record)
     except SQLAlchemyError:  # it is a note for people; the request does not depend on it
         log.warning("the use of an API key could not be noted", key=record.id, exc_info=True)
-    return _caller_of(record)
+    return _caller_of(s, record)
 
 
 def _holder(s: Services) -> Caller | None:
@@ -138,16 +138,18 @@ def _holder(s: Services) -> Caller | None:
     if key_id == OWNER:
         return _operator(s.settings)
     record = keys.get(s.store.database, key_id) if key_id is not None else None
-    return _caller_of(record) if record is not None and _why_not(record) is None else None
+    return _caller_of(s, record) if record is not None and _why_not(record) is None else None
 
 
-def _caller_of(record: ApiKey) -> Caller:
+def _caller_of(s: Services, record: ApiKey) -> Caller:
+    operators = record.owner == OWNER
     return Caller(
         record.id,
         frozenset(record.scopes),
+        record.owner,
         requests_per_minute=record.requests_per_minute,
         audio_seconds_per_day=record.audio_seconds_per_day,
-        webhook_secret=record.webhook_secret,
+        webhook_secret=_operator(s.settings).webhook_secret if operators else record.webhook_secret,
     )
 
 

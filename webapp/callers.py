@@ -11,8 +11,10 @@ class Caller:
     """Who makes a request."""
 
     id: str
-    """Owner of what it makes."""
+    """The key: it is what is limited and revoked."""
     scopes: frozenset[str]
+    account: str = ""
+    """Owner of what it makes, with whatever other keys the account has."""
     requests_per_minute: int | None = None
     """None: the operator's RATE_LIMIT."""
     audio_seconds_per_day: float | None = None
@@ -28,7 +30,7 @@ class Caller:
     @property
     def sees(self) -> str | None:
         """Whose jobs it sees; None: everybody's."""
-        return None if self.admin else self.id
+        return None if self.admin else self.account
 
 
 def caller() -> Caller:

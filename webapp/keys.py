@@ -12,6 +12,7 @@ from store import keys
 from store.jobs import now
 from store.models import ApiKey
 from store.views import timestamp
+from webapp.auth import OWNER
 from webapp.errors import Problem, bad_option
 from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
@@ -28,16 +29,19 @@ _RIGHT = {
     "scopes": "a list out of read, transcribe and admin, with at least one of them",
     "requests_per_minute": "a whole number from 1 to 1000000, or null",
     "audio_seconds_per_day": "a number of seconds above 0, or null",
+    "account": "the id of a key, or admin for the operator's account, or null",
     "expires_at": "a time to come with its zone, such as 2040-01-31T00:00:00Z, or null",
     "expires_in_days": f"a number above 0 and at most {MAX_DAYS}, or null",
 }
 """What each field must be, in words."""
+_ENDS = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("expires_at", "expires_in_days")]}
+"""One of the two says when a key ends, not both."""
 
 
 class NewKey(BaseModel):
     """A key to be made."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_ENDS)
 
     name: str = Field(
         min_length=1,
@@ -51,11 +55,21 @@ class NewKey(BaseModel):
         max_length=20,
         description="What it may: read (GET), transcribe (everything that makes or changes jobs), admin (everything).",
     )
+    account: str | None = Field(
+        None,
+        pattern=f"^([0-9a-f]{{32}}|{OWNER})$",
+        description="The id of a key: the new one sees the same jobs, and what it makes is theirs, too. "
+        f"{OWNER}: the operator's, whose key is API_KEY. Null: an account of its own.",
+    )
     requests_per_minute: Annotated[int | None, BeforeValidator(whole_numbers)] = Field(
         None, ge=1, le=1_000_000, description="Null: the operator's RATE_LIMIT applies."
     )
     audio_seconds_per_day: float | None = Field(
-        None, gt=0, le=1e12, allow_inf_nan=False, description="Seconds of audio a day (UTC). Null: no limit."
+        None,
+        gt=0,
+        le=1e12,
+        allow_inf_nan=False,
+        description="Seconds of audio a day (UTC), with all that was used by the key's account. Null: no limit.",
     )
     expires_at: AwareDatetime | None = Field(
         None, description=f"When it ends; in the future, after {MAX_DAYS} days at the latest. Null: never."
@@ -65,7 +79,7 @@ class NewKey(BaseModel):
         gt=0,
         le=MAX_DAYS,
         allow_inf_nan=False,
-        description="The same as days from now; of the two the earlier counts.",
+        description="The same as days from now; send one of the two.",
     )
 
 
@@ -74,6 +88,7 @@ class KeyView(TypedDict):
 
     id: str
     name: str
+    account: Annotated[str, Field(description="Whose jobs it sees and makes: its own id, another key's, or admin.")]
     hint: Annotated[str, Field(description="Its first characters.")]
     scopes: list[Scope]
     requests_per_minute: int | None
@@ -88,7 +103,13 @@ class MadeKey(KeyView):
     """A key that was just made, with what is never shown again."""
 
     key: Annotated[str, Field(description="The key itself.")]
-    webhook_secret: Annotated[str, Field(description="Signs the webhooks of its jobs (Standard Webhooks).")]
+    webhook_secret: Annotated[
+        str | None,
+        Field(
+            description="Signs the webhooks of its account's jobs (Standard Webhooks). Null in the operator's account: "
+            "there it is WEBHOOK_SECRET."
+        ),
+    ]
 
 
 class KeyList(TypedDict):
@@ -103,7 +124,7 @@ class KeyList(TypedDict):
         summary="Make an API key",
         description="The answer holds the key and its webhook secret; neither can be found out later.",
         answers={201: Answer("The new key.", MadeKey)},
-        problems=(400, 409, 413, 415),
+        problems=(400, 404, 409, 413, 415, 422),
         body=NewKey.model_json_schema(),
         scope="admin",
         tag="operating",
@@ -116,11 +137,13 @@ def create() -> AnyResponse:
         services().store.database,
         wanted.name.strip(),
         scopes=wanted.scopes,
+        account=_account(wanted.account),
         requests_per_minute=wanted.requests_per_minute,
         audio_seconds_per_day=wanted.audio_seconds_per_day,
         expires_at=_expiry(wanted),
     )
-    made: MadeKey = {**view(record), "key": key, "webhook_secret": record.webhook_secret}
+    secret = None if record.owner == OWNER else record.webhook_secret
+    made: MadeKey = {**view(record), "key": key, "webhook_secret": secret}
     answer = jsonify(made)
     answer.status_code = 201
     return answer
@@ -166,6 +189,7 @@ def view(record: ApiKey) -> KeyView:
     return {
         "id": record.id,
         "name": record.name,
+        "account": record.owner,
         "hint": record.hint,
         "scopes": cast("list[Scope]", record.scopes),
         "requests_per_minute": record.requests_per_minute,
@@ -200,14 +224,27 @@ def _why(field: str, kind: str = "") -> str:
     return f"{field} must be {_RIGHT[field]}."
 
 
+def _account(named: str | None) -> str | None:
+    """The account that a key of this id belongs to; a key that has ended has one all the same."""
+    if named is None or named == OWNER:
+        return named
+    record = keys.get(services().store.database, named)
+    if record is None:
+        raise Problem(404, "There is no key with the id in account; list the keys there are at /v1/keys.")
+    return record.owner
+
+
 def _expiry(wanted: NewKey) -> datetime | None:
     """When it ends. A time that is past is no wrong value, it has become one: that is a conflict, not a bad option."""
-    began, last = now(), now() + timedelta(days=MAX_DAYS)
+    if wanted.expires_at is not None and wanted.expires_in_days is not None:
+        detail = "expires_at and expires_in_days both say when the key ends; send one of them."
+        raise Problem(422, detail, code="invalid_option")
+    began = now()
     if wanted.expires_in_days is not None:
-        last = began + timedelta(days=wanted.expires_in_days)
-    elif wanted.expires_at is None:
+        return began + timedelta(days=wanted.expires_in_days)
+    if wanted.expires_at is None:
         return None
-    ends = min(last, wanted.expires_at or last)
+    ends = min(began + timedelta(days=MAX_DAYS), wanted.expires_at)
     if ends <= began:
         raise Problem(409, "expires_at is past already; send a time to come, or leave it out for a key without end.")
     return ends

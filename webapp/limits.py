@@ -122,7 +122,7 @@ def check_audio(s: Services) -> None:
         Problem: 429.
     """
     quota = caller().audio_seconds_per_day
-    if quota is None or usage.counted_today(s.store.database, caller().id) < quota:
+    if quota is None or usage.counted_today(s.store.database, caller().account) < quota:
         return
     detail = (
         f"The {quota:g} seconds of audio that this API key has for a day are used up; try again after midnight UTC."

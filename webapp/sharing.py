@@ -58,7 +58,7 @@ def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = No
     mark, mine = fingerprint or asked.fingerprint, asked.recording.id
     for _ in range(_TRIES):
         since = asked.began - _RECENT
-        found = jobs.in_flight(s.store.database, owner=caller().id, fingerprint=mark, since=since)
+        found = jobs.in_flight(s.store.database, owner=caller().account, fingerprint=mark, since=since)
         if found is None:
             try:
                 create(s, [Entry(asked.recording, asked.wanted)], fingerprint=mark)
@@ -78,7 +78,7 @@ def share_by_key(s: Services, asked: Asked, key: str, take: Take) -> bool:
         Problem: 409, 422: what the key was sent with before is in the way.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
-    database, owner, mark = s.store.database, caller().id, asked.fingerprint
+    database, owner, mark = s.store.database, caller().account, asked.fingerprint
     claim = {"owner": owner, "fingerprint": mark, "job_id": asked.recording.id, "batch": None, "jobs": 1}
     for _ in range(_TRIES):
         earlier = idempotency.claim(database, key, **claim)  # type: ignore[arg-type]  # all of them are right
@@ -103,7 +103,7 @@ def share_by_key(s: Services, asked: Asked, key: str, take: Take) -> bool:
 
 def _make(s: Services, asked: Asked, key: str, take: Take) -> bool:
     """Make the job of a key that was claimed."""
-    database, owner, mine = s.store.database, caller().id, asked.recording.id
+    database, owner, mine = s.store.database, caller().account, asked.recording.id
     fingerprint = hashlib.sha256(f"{asked.fingerprint} {key}".encode()).hexdigest()
     try:
         shared = share(s, asked, take, fingerprint=fingerprint)

@@ -62,7 +62,7 @@ class Call:
 
     def __init__(self, s: Services, request: Request) -> None:
         self._s = s
-        self._owner = caller().id
+        self._owner = caller().account
         self._size = request.content_length
         self.receiver = Receiver(request.environ)
         self._began = jobs.now()

@@ -117,7 +117,7 @@ def create() -> AnyResponse:
         tus_headers.check_type(request)
         _check_room(body, s.settings.max_upload_bytes if length is None else length)
     s.store.files.check_room(length or 0)
-    new = uploads.NewUpload(owner=caller().id, name=name, details=details, length=length)
+    new = uploads.NewUpload(owner=caller().account, name=name, details=details, length=length)
     upload = uploads.create(s.store.database, new, hours=s.settings.upload_hours)
     if brings or length == 0:
         try:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -18,6 +19,7 @@ from tests.unit.cli.conftest import ScriptedServer
 KEY: dict[str, Any] = {
     "id": "3f0c1a2b" * 4,
     "name": "[red]Ada[/]",
+    "account": "3f0c1a2b" * 4,
     "hint": "lh-abcdef",
     "scopes": ["read", "transcribe"],
     "requests_per_minute": 60,
@@ -50,6 +52,16 @@ def test_the_key_is_alone_on_standard_output(server: ScriptedServer) -> None:
     method, path, headers, _ = server.asked[0]
     assert (method, path, headers["authorization"]) == ("POST", "/v1/keys", "Bearer k")
     assert headers["content-type"] == "application/json"
+
+
+def test_a_key_for_the_account_of_another(server: ScriptedServer) -> None:
+    server.says(200, {"keys": [KEY]})
+    server.says(201, MADE | {"id": "b" * 32, "webhook_secret": None})
+    result = run(server, "create", "reader", "--scope", "read", "--account", KEY["id"][:8])
+    assert result.exit_code == 0 and "webhooks" not in result.stderr
+    body = {"name": "reader", "scopes": ["read"], "account": KEY["id"]}
+    assert [asked[:2] for asked in server.asked] == [("GET", "/v1/keys"), ("POST", "/v1/keys")]
+    assert server.asked[1][3] == len(httpx.Request("POST", server.url, json=body).content)
 
 
 def test_all_of_it_as_json(server: ScriptedServer) -> None:

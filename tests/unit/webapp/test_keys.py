@@ -9,11 +9,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.test import TestResponse
 
-from store import keys
+from store import jobs, keys
 from store.jobs import now
 from store.models import ApiKey
-from tests.unit.webapp.conftest import AUTH, files_of
+from tests.unit.webapp.conftest import AUTH, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.services import Services
 
@@ -181,6 +182,10 @@ def test_only_administrators_meddle_with_keys(
         ({"name": "a", "requests_per_minute": 10**30}, "requests_per_minute"),
         ({"name": "a", "audio_seconds_per_day": 0}, "audio_seconds_per_day"),
         ({"name": "a", "audio_seconds_per_day": "1"}, "audio_seconds_per_day"),
+        ({"name": "a", "account": ""}, "account"),
+        ({"name": "a", "account": "Admin"}, "account"),
+        ({"name": "a", "account": "admin\n"}, "account"),
+        ({"name": "a", "account": 7}, "account"),
         ({"name": "a", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
         ({"name": "a", "expires_at": "tomorrow"}, "expires_at"),
         ({"name": "a", "expires_at": 1893456000}, "expires_at"),
@@ -206,18 +211,87 @@ def test_a_key_that_would_be_over_already_is_a_conflict(client: FlaskClient, ser
 @pytest.mark.parametrize(
     ("fields", "days"),
     [
-        ({"expires_in_days": 1, "expires_at": "2990-01-01T00:00:00Z"}, 1),
-        ({"expires_in_days": 36500, "expires_at": (now() + timedelta(days=3)).isoformat()}, 3),
+        ({"expires_in_days": 1, "expires_at": None}, 1),
+        ({"expires_at": (now() + timedelta(days=3)).isoformat()}, 3),
         ({"expires_at": "9999-12-31T23:59:59-12:00"}, 36_500),
         ({"expires_at": "9999-12-31T23:59:59+12:00"}, 36_500),
     ],
 )
-def test_of_several_ends_the_earliest_counts(
+def test_a_key_ends_when_it_was_said(
     services: Services, new_key: Callable[..., dict[str, Any]], fields: dict[str, Any], days: int
 ) -> None:
     new_key(**fields)
     ends = keys.every(services.store.database)[0].expires_at
     assert ends is not None and abs(ends - now() - timedelta(days=days)) < timedelta(hours=1)
+
+
+def test_two_ends_contradict_each_other(client: FlaskClient, services: Services) -> None:
+    both = {"name": "a", "expires_in_days": 1, "expires_at": "2990-01-01T00:00:00Z"}
+    response = client.post("/v1/keys", headers=AUTH, json=both)
+    assert is_problem(response, 422, "invalid_option") and "send one" in response.json["detail"]
+    assert keys.every(services.store.database) == []
+
+
+def test_keys_of_one_account_share_what_they_make(
+    client: FlaskClient, services: Services, new_key: Callable[..., dict[str, Any]]
+) -> None:
+    first, stranger = new_key(scopes=["transcribe"]), new_key()
+    reader = new_key(scopes=["read"], account=first["id"])
+    assert (first["account"], reader["account"]) == (first["id"], first["id"])
+    assert reader["webhook_secret"] == first["webhook_secret"] != stranger["webhook_secret"]
+    headers = {**bearer(first["key"]), "Idempotency-Key": "k"}
+    sent = client.post("/v1/jobs", headers=headers, data={"file": (io.BytesIO(b"x"), "a.mp3")}).json
+    assert client.get(f"/v1/jobs/{sent['id']}", headers=bearer(first["key"])).status_code == 403, "it may not read"
+    found = {who["id"]: client.get("/v1/jobs", headers=bearer(who["key"])).json["jobs"] for who in (reader, stranger)}
+    assert [job["id"] for job in found[reader["id"]]] == [sent["id"]] and found[stranger["id"]] == []
+    assert client.get(f"/v1/jobs/{sent['id']}", headers=bearer(reader["key"])).status_code == 200
+    assert is_problem(client.get(f"/v1/jobs/{sent['id']}", headers=bearer(stranger["key"])), 404, "not_found")
+    assert is_problem(client.post(f"/v1/jobs/{sent['id']}/cancel", headers=bearer(reader["key"])), 403, "invalid_key")
+
+    # The key is changed for another, whose account is named by any key of it.
+    assert client.delete(f"/v1/keys/{first['id']}", headers=AUTH).status_code == 204
+    second = new_key(account=reader["id"])
+    assert second["account"] == first["id"]
+    headers = {**bearer(second["key"]), "Idempotency-Key": "k"}
+    again = client.post("/v1/jobs", headers=headers, data={"file": (io.BytesIO(b"x"), "a.mp3")})
+    assert again.json["id"] == sent["id"] and again.headers["Idempotency-Replayed"] == "true"
+    assert client.get("/v1/jobs", headers=bearer(reader["key"])).status_code == 200, "only its own revocation ends it"
+    assert jobs.cancel(services.store.database, sent["id"])
+    assert client.post(f"/v1/jobs/{sent['id']}/retry", headers=bearer(second["key"])).status_code == 200
+
+
+def test_a_key_can_read_what_the_operator_made(
+    client: FlaskClient, new_key: Callable[..., dict[str, Any]], send: Callable[..., TestResponse]
+) -> None:
+    job, other = send().json, new_key()
+    made = client.post("/v1/jobs", headers=bearer(other["key"]), data={"file": (io.BytesIO(b"y"), "a.mp3")}).json
+    reader = new_key(scopes=["read"], account="admin")
+    assert (reader["account"], reader["webhook_secret"]) == ("admin", None)
+    seen = client.get("/v1/jobs", headers=bearer(reader["key"])).json["jobs"]
+    assert [one["id"] for one in seen] == [job["id"]], "its account's, not everybody's"
+    assert is_problem(client.get(f"/v1/jobs/{made['id']}", headers=bearer(reader["key"])), 404, "not_found")
+    assert is_problem(client.get("/v1/keys", headers=bearer(reader["key"])), 403, "invalid_key")
+
+
+def test_an_account_that_is_not_there(client: FlaskClient, services: Services) -> None:
+    response = client.post("/v1/keys", headers=AUTH, json={"name": "a", "account": "0" * 32})
+    assert is_problem(response, 404, "not_found") and "account" in response.json["detail"]
+    assert keys.every(services.store.database) == []
+
+
+def test_the_audio_of_a_day_is_the_accounts(
+    client: FlaskClient, services: Services, new_key: Callable[..., dict[str, Any]]
+) -> None:
+    first = new_key()
+    second = new_key(account=first["id"], audio_seconds_per_day=20)
+    recording = {"file": (io.BytesIO(b"x"), "a.mp3")}
+    job = client.post("/v1/jobs", headers=bearer(first["key"]), data=recording).json
+    work_off(services, job["id"])
+    recording = {"file": (io.BytesIO(b"y"), "a.mp3")}
+    response = client.post("/v1/jobs", headers=bearer(second["key"]), data=recording)
+    assert is_problem(response, 429, "rate_limited")
+    rows = client.get("/v1/usage?group_by=key", headers=bearer(second["key"])).json["rows"]
+    assert [(row["key"], row["key_name"], row["audio_seconds"]) for row in rows] == [(first["id"], "Ada", 30.0)]
 
 
 @pytest.mark.parametrize(
