@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, case, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
-from store import deliveries
+from store import deliveries, totals
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
 from store.usage import book
@@ -199,6 +199,7 @@ def finish(database: Database, job_id: str) -> bool:
         won = _move(session, job_id, ("running",), ~undone, status="done", finished_at=now())
         if won:
             book(session, job_id)
+            totals.ended(session, job_id, "done")
         return won
 
 
@@ -224,6 +225,7 @@ def fail(
         won = _move(session, job_id, ACTIVE, owned, status="failed", error=error, finished_at=now())
         if won:
             _close_steps(session, job_id, failed=stage)
+            totals.ended(session, job_id, "failed")
         return won
 
 
@@ -231,6 +233,16 @@ def cancel(database: Database, job_id: str) -> bool:
     """Active → cancelled; whether this call did it. Running work sees it and stops."""
     with database.write() as session:
         won = _move(session, job_id, ACTIVE, status="cancelled", finished_at=now())
+        if won:
+            _close_steps(session, job_id, failed=None)
+            totals.ended(session, job_id, "cancelled")
+        return won
+
+
+def abandon(database: Database, job_id: str) -> bool:
+    """The same for a job that nobody waits for any more, unless somebody took it up by hand (``retry``)."""
+    with database.write() as session:
+        won = _move(session, job_id, ACTIVE, Job.fingerprint.is_not(None), status="cancelled", finished_at=now())
         if won:
             _close_steps(session, job_id, failed=None)
         return won

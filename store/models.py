@@ -83,6 +83,12 @@ class Job(Record):
         Index("jobs_by_batch", "batch"),
         Index("jobs_by_end", "finished_at"),
         Index(
+            "jobs_waiting",
+            "submitted_at",
+            sqlite_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
             "jobs_in_flight",
             "owner",
             "fingerprint",
@@ -185,6 +191,22 @@ class Usage(Record):
     __table_args__ = (Index("usage_by_owner", "owner", "day"), Index("usage_by_day", "day"))
 
 
+class Total(Record):
+    """A running total of what happened here; outlives the jobs it comes from and never goes down."""
+
+    __tablename__ = "totals"
+
+    figure: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """What is counted, see ``store.totals``."""
+    label: Mapped[str] = mapped_column(String(200), primary_key=True)
+    detail: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """What it is counted by."""
+    count: Mapped[int] = mapped_column(BigInteger)
+    """How often."""
+    amount: Mapped[float]
+    """How many seconds in all."""
+
+
 class Delivery(Record):
     """A webhook: written with the status it reports, delivered until it arrives or is given up."""
 
@@ -217,6 +239,7 @@ class Delivery(Record):
 
     __table_args__ = (
         Index("deliveries_by_job", "job_id"),
+        Index("deliveries_by_status", "status"),
         Index("deliveries_due", "due_at"),
         Index("deliveries_by_endpoint", "endpoint", "tried_at"),
         Index("deliveries_in_flight", "endpoint", "lease_until"),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from store import totals
 from store.database import Database, changed
 from store.jobs import now
 from store.models import ACTIVE, WHOLE, Job, Step
@@ -118,6 +119,8 @@ def done(database: Database, piece: Piece, claim: str) -> bool:
             if not session.scalar(left):
                 whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.total.is_not(None))
                 session.execute(update(Step).where(whole).values(status="done", finished_at=at))
+        if won:
+            totals.worked(session, piece.job_id, piece.stage, piece.item, at=at)
         return won
 
 

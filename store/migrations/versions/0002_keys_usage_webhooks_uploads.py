@@ -64,6 +64,14 @@ def upgrade() -> None:
         batch_op.create_index('usage_by_day', ['day'], unique=False)
         batch_op.create_index('usage_by_owner', ['owner', 'day'], unique=False)
 
+    op.create_table('totals',
+    sa.Column('figure', sa.String(length=32), nullable=False),
+    sa.Column('label', sa.String(length=200), nullable=False),
+    sa.Column('detail', sa.String(length=64), nullable=False),
+    sa.Column('count', sa.BigInteger(), nullable=False),
+    sa.Column('amount', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('figure', 'label', 'detail')
+    )
     op.create_table('deliveries',
     sa.Column('id', sa.String(length=32), nullable=False),
     sa.Column('job_id', sa.String(length=32), nullable=False),
@@ -86,6 +94,7 @@ def upgrade() -> None:
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
         batch_op.create_index('deliveries_by_endpoint', ['endpoint', 'tried_at'], unique=False)
         batch_op.create_index('deliveries_by_job', ['job_id'], unique=False)
+        batch_op.create_index('deliveries_by_status', ['status'], unique=False)
         batch_op.create_index('deliveries_due', ['due_at'], unique=False)
         batch_op.create_index('deliveries_in_flight', ['endpoint', 'lease_until'], unique=False)
 
@@ -94,5 +103,6 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('speaker_names', sa.JSON(), nullable=False, server_default='{}'))
         batch_op.add_column(sa.Column('fingerprint', sa.String(length=64), nullable=True))
         batch_op.create_index('jobs_in_flight', ['owner', 'fingerprint'], unique=True, sqlite_where=sa.text("status IN ('queued', 'running')"), postgresql_where=sa.text("status IN ('queued', 'running')"))
+        batch_op.create_index('jobs_waiting', ['submitted_at'], unique=False, sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
 
     # ### end Alembic commands ###
