@@ -52,7 +52,7 @@ def get(database: Database, upload_id: str) -> ResumableUpload | None:
 
 
 def lock(database: Database, upload_id: str, *, claim: str, hours: float) -> bool:
-    """Become the only one who writes to it, which also puts its expiry off; False: another does.
+    """Become the only one who writes to it, which also puts its expiry off; False: another does, or it is finished.
 
     Args:
         database: The record.
@@ -62,7 +62,8 @@ def lock(database: Database, upload_id: str, *, claim: str, hours: float) -> boo
     """
     at = now()
     expires = at + timedelta(hours=hours)
-    return _change(database, _free(upload_id), lock=claim, locked_at=at, expires_at=expires)
+    where = and_(_free(upload_id), ResumableUpload.sha256.is_(None))
+    return _change(database, where, lock=claim, locked_at=at, expires_at=expires)
 
 
 def renew(database: Database, upload_id: str, *, claim: str) -> bool:

@@ -13,6 +13,7 @@ from store.jobs import new_id
 from store.models import ResumableUpload
 from webapp.errors import Problem, bad_option
 from webapp.incoming import Incoming
+from webapp.lookup import find_upload
 from webapp.services import Services
 from webapp.tus_headers import Checksum
 
@@ -34,22 +35,26 @@ class Hold:
 
     def __init__(self, s: Services, upload_id: str) -> None:
         self.id = upload_id
+        self._s = s
         self._hours = s.settings.upload_hours
         self._database = s.store.database
         self._claim = new_id()
         self._beaten = time.monotonic()
 
-    def take(self) -> None:
-        """Get it; whoever is just letting go of it is waited for.
+    def take(self, *, patience: float) -> bool:
+        """Get it; whoever is just letting go of it is waited for. False: the upload is finished (meanwhile).
 
         Raises:
-            Problem: 423 another request has it.
+            Problem: 404, 410 it is gone; 423 another request has it.
         """
-        end = time.monotonic() + _PATIENCE_SECONDS
+        end = time.monotonic() + patience
         while not uploads.lock(self._database, self.id, claim=self._claim, hours=self._hours):
+            if find_upload(self._s, self.id).sha256 is not None:
+                return False
             if time.monotonic() > end:
                 raise busy()
             time.sleep(0.1)
+        return True
 
     def release(self) -> None:
         """Let others have it; if the record is away just now, it runs out by itself."""
@@ -90,14 +95,18 @@ class Hold:
 
 
 @contextmanager
-def held(s: Services, upload_id: str) -> Iterator[Hold]:
-    """Hold an upload for the time of a block.
+def held(s: Services, upload_id: str, *, patience: float = _PATIENCE_SECONDS) -> Iterator[Hold | None]:
+    """Hold an upload for the time of a block; None: it is finished, and nobody may write to it any more.
+
+    What was read of it before may be out of date in the block.
 
     Raises:
-        Problem: 423 another request writes to it.
+        Problem: 404, 410 it is gone; 423 another request writes to it.
     """
     hold = Hold(s, upload_id)
-    hold.take()
+    if not hold.take(patience=patience):
+        yield None
+        return
     try:
         yield hold
     finally:

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import secrets
+import threading
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
 from store import jobs, keys, uploads
@@ -390,6 +391,70 @@ class TestTwoAtOnce:
         assert not uploads.advance(database, upload_id, claim="other", offset=3, parts=stale.parts, hours=1)
         assert patch(path, 3, b"def").status_code == 204
         assert stored(services, upload_id) == {"source": b"abcdef"}
+
+    @pytest.mark.parametrize("last", [b"", b"the last"])
+    def test_a_last_request_that_comes_twice_finishes_once(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse], last: bytes
+    ) -> None:
+        path = begin(None)
+        upload_id, database = path.rpartition("/")[2], services.store.database
+        whole = b"the first " + last
+        assert patch(path, 0, b"the first ").status_code == 204
+        # The first of the two has the upload, the second has found it unfinished and waits.
+        assert uploads.lock(database, upload_id, claim="first", hours=1)
+        asked, answers = threading.Event(), []
+
+        def watch(*said: Any) -> None:
+            if said[2].startswith("UPDATE uploads SET lock=") and threading.current_thread() is second:
+                asked.set()
+
+        def send_last() -> None:
+            answers.append(patch(path, 10, last, Upload_Length=str(len(whole))))
+
+        second = threading.Thread(target=send_last)
+        event.listen(database.engine, "after_cursor_execute", watch)
+        second.start()
+        assert asked.wait(10)
+        found = uploads.get(database, upload_id)
+        assert found is not None and uploads.declare(database, upload_id, claim="first", length=len(whole))
+        arrival = continue_upload(services.store.files, upload_id, offset=10, parts=found.parts)
+        arrival.write(last)
+        assert uploads.complete(database, upload_id, claim="first", sha256=arrival.finish(lambda: None), hours=1)
+        arrival.tidy()
+        arrival.close()
+        uploads.unlock(database, upload_id, claim="first")
+        second.join()
+        event.remove(database.engine, "after_cursor_execute", watch)
+        assert [answer.status_code for answer in answers] == [409 if last else 204], answers[0].data
+        assert stored(services, upload_id) == {"source": whole}
+        assert patch(path, 10, last, Upload_Length=str(len(whole))).status_code == (409 if last else 204)
+        assert stored(services, upload_id) == {"source": whole}
+        found = uploads.get(database, upload_id)
+        assert found is not None and found.sha256 == hashlib.sha256(whole).hexdigest() and found.lock is None
+
+    def test_two_equal_last_requests_at_once(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(len(SOUND))
+        answers: list[int] = []
+        writers = [threading.Thread(target=lambda: answers.append(patch(path, 0, SOUND).status_code)) for _ in "12"]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert sorted(answers) == [204, 409]
+        assert stored(services, path.rpartition("/")[2]) == {"source": SOUND}
+
+    def test_nobody_writes_to_what_is_finished(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(3)
+        upload_id, database = path.rpartition("/")[2], services.store.database
+        assert patch(path, 0, b"abc").status_code == 204
+        assert not uploads.lock(database, upload_id, claim="late", hours=1)
+        assert uploads.take(database, upload_id)
+        assert not uploads.lock(database, upload_id, claim="later", hours=1)
+        assert patch(path, 3, b"").status_code == 204
 
 
 class TestAfterACrash:
