@@ -229,22 +229,20 @@ def fail(
         return won
 
 
-def cancel(database: Database, job_id: str) -> bool:
-    """Active → cancelled; whether this call did it. Running work sees it and stops."""
+def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
+    """Active → cancelled; whether this call did it. Running work sees it and stops.
+
+    Args:
+        database: The record.
+        job_id: The job.
+        abandoned: Only because nobody waits for it any more: one that somebody took up by hand (``retry``) stays.
+    """
+    unclaimed = Job.fingerprint.is_not(None) if abandoned else true()
     with database.write() as session:
-        won = _move(session, job_id, ACTIVE, status="cancelled", finished_at=now())
+        won = _move(session, job_id, ACTIVE, unclaimed, status="cancelled", finished_at=now())
         if won:
             _close_steps(session, job_id, failed=None)
             totals.ended(session, job_id, "cancelled")
-        return won
-
-
-def abandon(database: Database, job_id: str) -> bool:
-    """The same for a job that nobody waits for any more, unless somebody took it up by hand (``retry``)."""
-    with database.write() as session:
-        won = _move(session, job_id, ACTIVE, Job.fingerprint.is_not(None), status="cancelled", finished_at=now())
-        if won:
-            _close_steps(session, job_id, failed=None)
         return won
 
 

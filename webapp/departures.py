@@ -25,6 +25,8 @@ class Departure:
     owner: str
     size: int | None
     """Length of its request: sent again it has the same."""
+    left: str
+    """What ``store.waiters`` said when it left."""
     at: float
     """``time.monotonic``."""
 
@@ -48,11 +50,11 @@ class Departures:
         self._count = 0
         self._thread: threading.Thread | None = None
 
-    def add(self, job_id: str, *, owner: str, size: int | None) -> None:
+    def add(self, job_id: str, *, owner: str, size: int | None, left: str) -> None:
         """Note that a client left."""
         at = time.monotonic()
         with self._lock:
-            self._push(at + self.grace, Departure(job_id, owner, size, at))
+            self._push(at + self.grace, Departure(job_id, owner, size, left, at))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="departures", daemon=True)
                 self._thread.start()

@@ -106,6 +106,8 @@ def events(job_id: str) -> AnyResponse:
         raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
     with contextlib.ExitStack() as place:
         place.callback(s.waiting.release)
+        if job.status not in OVER:
+            place.enter_context(s.waiters.following(job_id))
         answer = _answer(stream_with_context(_Stream(s, job_id, seen).run()))
         answer.call_on_close(place.pop_all().close)
     return answer

@@ -280,7 +280,7 @@ def _wait(s: Services, job_id: str, seconds: float) -> None:
         return
     end, client = time.monotonic() + seconds, Receiver(request.environ)
     try:
-        with s.listening.to(job_id) as ear:
+        with s.waiters.following(job_id), s.listening.to(job_id) as ear:
             while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
                 left = end - time.monotonic()
                 if left <= 0 or s.listening.closed or client.gone():

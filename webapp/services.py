@@ -14,6 +14,7 @@ from store.listening import Listening
 from store.models import ACTIVE
 from store.tickets import Tickets
 from store.waiters import Waiters
+from tasks import webhooks
 from tasks.flow import Flow
 from webapp.departures import Departure, Departures
 from webapp.options import OptionReader
@@ -58,16 +59,21 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         listening=Listening(settings.redis_url),
         waiters=waiters,
         tickets=Tickets(settings.redis_url, settings.api_key.get_secret_value() if settings.api_key else ""),
-        departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(store, waiters)),
+        departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(flow, waiters)),
         probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
     )
 
 
-def _ender(store: Store, waiters: Waiters) -> Callable[[Departure], None]:
+def _ender(flow: Flow, waiters: Waiters) -> Callable[[Departure], None]:
+    store = flow.store
+
     def end(left: Departure) -> None:
         over = jobs.status(store.database, left.job_id) not in ACTIVE
-        if not over and waiters.close(left.job_id) and jobs.cancel(store.database, left.job_id):
+        if over or not waiters.close(left.job_id, left.left):
+            return
+        if jobs.cancel(store.database, left.job_id, abandoned=True):
             store.events.changed(left.job_id)
+            webhooks.tell(flow, left.job_id)
             log.info("a job was cancelled because nobody waits for it any more", job=left.job_id)
 
     return end

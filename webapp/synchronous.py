@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.models import OVER, Job
-from store.waiters import SIGN_SECONDS
 from webapp import limits
 from webapp.auth import caller
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
@@ -106,9 +105,9 @@ class Call:
         self._open = False
         self._s.waiting.release()
         if self._token is not None:
-            self._s.waiters.leave(self.job_id, self._token)
+            left = self._s.waiters.leave(self.job_id, self._token)
             if not self._settled:
-                self._s.departures.add(self.job_id, owner=self._owner, size=self._size)
+                self._s.departures.add(self.job_id, owner=self._owner, size=self._size, left=left)
 
     def submit(
         self, request: Request, read: Callable[[Fields], JobRequest], *, max_field_bytes: int = MAX_FIELD_BYTES
@@ -181,7 +180,7 @@ class Call:
             ClientGone: There is nobody to answer to.
             Problem: 504.
         """
-        s, looked, due, signed = self._s, 0.0, True, time.monotonic()
+        s, looked, due = self._s, 0.0, True
         with s.listening.to(self.job_id) as ear:
             while True:
                 if due:
@@ -189,9 +188,6 @@ class Call:
                     yield jobs.status(s.store.database, self.job_id)
                 if self.receiver.gone():
                     raise ClientGone
-                if self._token is not None and time.monotonic() - signed >= SIGN_SECONDS:
-                    signed = time.monotonic()
-                    s.waiters.stay(self.job_id, self._token)
                 if s.listening.closed:
                     raise _stopping()
                 left = self._end - time.monotonic()

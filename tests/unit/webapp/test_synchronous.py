@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from store import jobs
@@ -94,6 +95,20 @@ def status(services: Services, job_id: str) -> str | None:
     return jobs.status(services.store.database, job_id)
 
 
+def decided(services: Services) -> None:
+    """The time of grace of everybody who left is over."""
+    until(lambda: services.departures._thread is None, 10, "the departures to be decided")
+
+
+def leave(app: Flask, services: Services, **fields: Any) -> str:
+    """A client that sends a recording and hangs up; its job."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        assert asker(app, connection=ours)(**fields).status_code == 499
+    return jobs.page(services.store.database)[0][0].id
+
+
 def test_an_ordinary_job_of_high_priority_is_made(ask: Ask, services: Services) -> None:
     with worker(services):
         answer = ask()
@@ -135,8 +150,7 @@ def test_a_wait_has_an_end_and_the_job_goes_on(make: Callable[..., Flask]) -> No
     theirs.close()
     with ours:
         assert asker(app, connection=ours)().status_code == 499
-    until(lambda: not services.departures._due, 10, "the time of grace to end")
-    time.sleep(0.2)
+    decided(services)
     assert status(services, job) in ACTIVE, "somebody was told that it goes on"
 
 
@@ -161,7 +175,7 @@ def test_it_goes_on_while_another_waits(app: Flask, ask: Ask, services: Services
         job = the_job(services)
         theirs.close()
         assert asker(app, connection=ours)().status_code == 499
-        until(lambda: not services.departures._due, 10, "the time of grace to end")
+        decided(services)
         with worker(services):
             until(lambda: other, 10, "the answer")
     assert (other[0].status_code, other[0].headers["X-Job-ID"]) == (200, job)
@@ -175,7 +189,7 @@ def test_a_request_that_is_sent_again_takes_it_over(app: Flask, ask: Ask, servic
         left = asker(app, connection=ours)()
     assert left.status_code == 499
     with asking(ask) as again:
-        until(lambda: not services.departures._due, 10, "the time of grace to end")
+        decided(services)
         with worker(services):
             until(lambda: again, 10, "the answer")
     assert again[0].status_code == 200
@@ -187,19 +201,87 @@ def test_while_the_same_request_arrives_again_nothing_is_cancelled(app: Flask, s
     ours, theirs = socket.socketpair()
     theirs.close()
     token = services.waiters.arriving("admin", 1234)
-    services.departures.add("0" * 32, owner="admin", size=1234)
+    services.departures.add("0" * 32, owner="admin", size=1234, left="1")
     time.sleep(0.5)
     assert services.departures._due
     services.waiters.arrived("admin", 1234, token)
-    until(lambda: not services.departures._due, 10, "the departure to be decided")
+    decided(services)
     ours.close()
+
+
+def test_a_job_that_somebody_took_up_by_hand_is_no_client_s_any_more(
+    app: Flask, client: FlaskClient, services: Services
+) -> None:
+    services.departures.grace = 0.5
+    job = leave(app, services)
+    assert client.post(f"/v1/jobs/{job}/cancel", headers=AUTH).status_code == 200
+    assert client.post(f"/v1/jobs/{job}/retry", headers=AUTH).status_code == 200
+    decided(services)
+    assert status(services, job) == "queued"
+
+
+def test_a_job_that_somebody_asked_for_since_goes_on(app: Flask, client: FlaskClient, services: Services) -> None:
+    services.departures.grace = 0.5
+    job = leave(app, services)
+    assert client.get(f"/v1/jobs/{job}?wait=0.01", headers=AUTH).status_code == 200
+    decided(services)
+    assert status(services, job) == "queued"
+
+
+@pytest.mark.parametrize("path", ["?wait=20", "/events"])
+def test_it_goes_on_while_somebody_follows_it(
+    app: Flask, client: FlaskClient, services: Services, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.waiters.SIGN_SECONDS", 0.05)
+    services.departures.grace = 0.1
+    ours, theirs = socket.socketpair()
+    followed: list[TestResponse] = []
+
+    def follow(job: str) -> None:
+        answer = app.test_client().get(f"/v1/jobs/{job}{path}", headers=AUTH)
+        assert answer.data
+        answer.close()
+        followed.append(answer)
+
+    with ours, asking(asker(app, connection=ours)):
+        job = the_job(services)
+        thread = threading.Thread(target=follow, args=(job,))
+        thread.start()
+        until(lambda: waiting(services, job) == 2, 10, "the follower to be counted")
+        services.store.events._client.delete(f"longhand:waiters:{job}")
+        until(lambda: waiting(services, job) == 2, 10, "both to be counted again, whatever they are busy with")
+        theirs.close()
+    decided(services)
+    assert (status(services, job), waiting(services, job)) == ("queued", 1)
+    assert client.post(f"/v1/jobs/{job}/cancel", headers=AUTH).status_code == 200
+    thread.join(10)
+    assert followed and waiting(services, job) == 0
+    assert not services.waiters._here
+
+
+def test_the_last_who_left_has_its_time_of_grace(app: Flask, services: Services) -> None:
+    job = leave(app, services)
+    earlier = services.waiters.leave(job, "nobody")
+    assert services.waiters.leave(job, "nobody") != earlier
+    assert not services.waiters.close(job, earlier)
+
+
+def test_the_end_of_a_job_whose_client_left_is_told(make: Callable[..., Flask]) -> None:
+    app = make(webhook_secret="whsec_" + "c2VjcmV0" * 6)
+    services: Services = app.extensions["longhand"]
+    services.departures.grace = 0.1
+    waiting = services.flow.waiting()
+    job = leave(app, services, webhook_url="https://example.org/hook")
+    decided(services)
+    assert status(services, job) == "cancelled"
+    assert services.flow.waiting() == waiting + 2, "the job and what is told of it"
 
 
 def test_a_job_that_is_being_given_up_cannot_be_joined(ask: Ask, services: Services) -> None:
     with asking(ask) as first:
         job = the_job(services)
-        services.store.events._client.delete(f"longhand:waiters:{job}")
-        assert services.waiters.close(job)
+        (token,) = services.waiters._here
+        assert services.waiters.close(job, services.waiters.leave(job, token))
         with asking(ask) as second:
             jobs.cancel(services.store.database, job)
             services.store.events.changed(job)
