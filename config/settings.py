@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.models import known_names, meaning
+
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
 Names = Annotated[list[str], NoDecode]
@@ -129,6 +131,10 @@ class Settings(BaseSettings):
     """How often a live worker renews its hold on its tasks."""
     upkeep_seconds: float = Field(30, ge=1)
     """How often beat looks for jobs that stand still and deletes what has expired."""
+    net_threads: int = Field(32, ge=2, le=500)
+    """Recordings that `longhand up` fetches from their addresses, and webhooks that it sends, at the same time; webhooks take half of it at most."""  # noqa: E501
+    queue_wait_target_seconds: float = Field(60, gt=0)
+    """Longest time that work should wait for a worker; what /metrics and alerts compare the queues with."""
     plugins: Paths = []
     """Folders of further stages and engines, comma separated."""
 
@@ -241,18 +247,11 @@ class Settings(BaseSettings):
     @cached_property
     def model_names(self) -> list[str]:
         """The names a request may use that are known by name, the default first."""
-        names = [*self.whisper_models, *self.whisper_aliases, *(m for m in self.allowed_models if m != "*")]
-        return list(dict.fromkeys(names))
+        return known_names(self.whisper_models, self.whisper_aliases, self.allowed_models)
 
     def model_for(self, name: str | None) -> str | None:
         """The model a request means: its own or the default, after aliases; None if it may not be used."""
-        asked = name or self.whisper_models[0]
-        target = self.whisper_aliases.get(asked, asked)
-        if asked in self.model_names or target in self.whisper_models:
-            return target
-        # A folder is the operator's to name; `*` opens the hub, not the file system.
-        hub_like = not asked.startswith((".", "/", "~")) and "\\" not in asked and ".." not in asked
-        return target if "*" in self.allowed_models and hub_like else None
+        return meaning(name, self.whisper_models, self.whisper_aliases, self.allowed_models)
 
 
 def is_loopback(host: str) -> bool:

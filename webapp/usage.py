@@ -15,7 +15,7 @@ from store import keys, usage
 from store.usage import GROUPS, Sum
 from webapp.auth import OWNER, caller
 from webapp.errors import bad_option
-from webapp.models import public_model
+from webapp.models import counted_model
 from webapp.openapi import Answer, Operation, Parameter, documented
 from webapp.services import Services, services
 
@@ -143,7 +143,7 @@ def _rows(s: Services, found: Sequence[Sum], groups: Sequence[str]) -> list[dict
     for one in found:
         shown = dict(zip(groups, one.group, strict=True))
         if "model" in shown:
-            shown["model"] = public_model(s.settings, shown["model"])
+            shown["model"] = counted_model(s.settings, shown["model"])
         row = rows.setdefault(tuple(shown.values()), {**_named(shown, names), **dict.fromkeys(_FIGURES, 0)})
         for name in _FIGURES:
             row[name] += getattr(one, name)

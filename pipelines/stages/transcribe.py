@@ -12,7 +12,9 @@ from pipelines.options import LanguageCode, ModelName, Task
 from pipelines.stage import Files, Options, Progress, stage
 from pipelines.wav import WavReader
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+MAX_TEXT = 2000
+"""Characters of a prompt, and of the words to expect."""
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TEXT)]
 
 
 class TranscribeOptions(Options):

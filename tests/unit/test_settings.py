@@ -83,6 +83,17 @@ def test_a_request_may_use_the_models_that_were_allowed() -> None:
     assert some.model_for("house") == "/models/house"
     assert some.model_for("medium") == "medium"
     assert some.model_for("large-v3") is None
+    assert some.model_for("/models/house") is None
+
+
+def test_names_of_openai_mean_the_default_everywhere() -> None:
+    some = settings(whisper_models="fast,tiny", whisper_aliases="fast=small,gpt-4o-transcribe=tiny")
+    for name in ("whisper-1", "gpt-transcribe", "gpt-4o-mini-transcribe-2025-12-15", "gpt-99", None):
+        assert some.model_for(name) == "small"
+    assert some.model_for("gpt-4o-transcribe") == "tiny", "what the operator named is what it is"
+    assert some.model_for("small") == "small", "an alias allows what it means"
+    for name in ("whisper-2", "gpt-omni/whisper", "openai/whisper-small", "medium"):
+        assert some.model_for(name) is None
 
 
 def test_a_star_opens_the_hub_and_never_the_file_system() -> None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.stages.transcribe import MAX_TEXT
 from webapp.errors import bad_option
-from webapp.openai.names import own_name
 from webapp.options import JobRequest, check_fields
 from webapp.services import Services
 from webapp.synchronous import Fields, reading
@@ -20,6 +20,7 @@ MAX_FIELD_BYTES = 16 << 20
 STREAM_CHUNK_SECONDS = 60
 """Length of the pieces whose text is sent as they finish, unless the request says otherwise."""
 _VAD_CHUNK_SECONDS = 30
+_LONGEST_WORD = 100
 _BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<key>[^\[\]]*)\]")
 Granularity = Literal["word", "segment"]
 AnyFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
@@ -72,7 +73,9 @@ class Wishes(Plain):
         description="auto, or an object of type server_vad, which makes the pieces short. Recordings are cut in their "
         "silences in any case; the figures in the object change nothing.",
     )
-    keywords: list[str] = Field([], max_length=500, description="Names and words to expect; the same as hotwords.")
+    keywords: list[str] = Field(
+        [], description=f"Names and words to expect, besides hotwords; as many count as fit into {MAX_TEXT} characters."
+    )
     known_speaker_names: list[str] = Field(
         [], max_length=4, description="Names of the speakers in known_speaker_references; without effect as yet."
     )
@@ -118,8 +121,7 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
     wishes = Wishes.model_validate(check_fields(kind, values).model_dump())
     _check_speakers(wishes)
     model = _once("model", jobs.pop("model", []))
-    own = own_name(s.settings, model or None)
-    jobs |= {"model": [own]} if own else {}
+    jobs |= {"model": [model]} if model else {}
     _translate(jobs, translate)
     return Wanted(reading(s, _with(jobs, wishes)), wishes, model)
 
@@ -202,8 +204,10 @@ def _translate(jobs: dict[str, list[str]], translate: bool) -> None:
 def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]:
     """The fields of a job with what follows from the wishes."""
     made = dict(jobs)
-    if words := [word.strip() for word in wishes.keywords if word.strip()]:
-        made["hotwords"] = [", ".join([*made.get("hotwords", []), *words])]
+    if len(made.get("prompt", [])) == 1:
+        made["prompt"] = [_end(made["prompt"][0].strip(), MAX_TEXT)]
+    if wishes.keywords:
+        made["hotwords"] = [_joined(made.get("hotwords", []), wishes.keywords)]
     if wishes.words and BOOLEANS.get("".join(made.get("word_timestamps", [])).strip().casefold()) is False:
         detail = "word_timestamps=false leaves nothing to make the words and logprobs of that were asked for."
         raise bad_option(detail, param="word_timestamps")
@@ -215,6 +219,27 @@ def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]
         elif wishes.stream:
             made["chunk_seconds"] = [str(STREAM_CHUNK_SECONDS)]
     return made
+
+
+def _end(text: str, most: int) -> str:
+    """The end of a text, from the beginning of a word: what was said last matters most."""
+    end = text[-most:]
+    if len(text) > most and not text[-most - 1].isspace():
+        # Languages without spaces have none to begin at; what is left of a long text must not depend on a single one.
+        found = re.search(r"\s", end[:_LONGEST_WORD])
+        end = end[found.end() :] if found else end
+    return end.strip()
+
+
+def _joined(before: Sequence[str], words: Sequence[str]) -> str:
+    """One text of all words that fit, whole, after what was there before."""
+    kept, room = list(before), MAX_TEXT - len(", ".join(before))
+    for word in dict.fromkeys(" ".join(word.split()) for word in words):
+        needed = len(word) + (len(", ") if kept else 0)
+        if word and needed <= room:
+            kept.append(word)
+            room -= needed
+    return ", ".join(kept)
 
 
 def schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:

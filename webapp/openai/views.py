@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
+from config.models import OPENAI_NAMES
 from pipelines import transcripts
 from pipelines.documents import Transcript
 from pipelines.formats import FORMATS
@@ -18,7 +19,6 @@ from webapp.gateway import JOB_HEADERS, KEY_PARAMETER, PROBLEMS
 from webapp.models import allowed_model, model_names
 from webapp.openai import shapes, streaming
 from webapp.openai.fields import MAX_FIELD_BYTES, Plain, Wanted, Wishes, read, schemas
-from webapp.openai.names import ALIASES, own_name
 from webapp.openapi import Answer, Operation, documented
 from webapp.options import JobRequest
 from webapp.results import open_transcript
@@ -115,7 +115,7 @@ def models() -> AnyResponse:
     _no_parameters()
     settings = services().settings
     names = [name for name in model_names(settings) if " " not in name]
-    data = [_model(name) for name in dict.fromkeys([*names, *ALIASES])]
+    data = [_model(name) for name in dict.fromkeys([*names, *OPENAI_NAMES])]
     return jsonify({"object": "list", "data": data})
 
 
@@ -132,7 +132,7 @@ def model(model: str) -> AnyResponse:
     """One name."""
     _no_parameters()
     settings = services().settings
-    allowed_model(settings, own_name(settings, model))
+    allowed_model(settings, model)
     return jsonify(_model(model))
 
 

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from flask import Flask
 from openai.types import audio
 from pydantic import BaseModel
 
@@ -13,7 +12,6 @@ from tests.unit.webapp.conftest import some_transcript
 from webapp.errors import Problem
 from webapp.openai import shapes
 from webapp.openai.fields import read
-from webapp.openai.names import own_name
 from webapp.services import Services
 
 
@@ -125,12 +123,32 @@ def test_translations_take_less(services: Services) -> None:
     refused(services, "response_format", translate=True, response_format="diarized_json")
 
 
-def test_names_of_models(app: Flask, services: Services) -> None:
-    settings = services.settings.model_copy(update={"whisper_aliases": {"gpt-4o-transcribe": "demo"}})
-    for name in ("whisper-1", "gpt-transcribe", "gpt-4o-mini-transcribe-2025-12-15", "gpt-99", None):
-        assert own_name(settings, name) is None
-    for name in ("demo", "small", "openai/whisper-small", "whisper-2", "gpt-4o-transcribe"):
-        assert own_name(settings, name) == name, "what the operator named is what it is"
+def test_of_a_long_prompt_the_end_counts(services: Services) -> None:
+    def kept(prompt: str) -> str:
+        found: str = wanted(services, prompt=prompt).job.options["prompt"]
+        return found
+
+    assert kept(f"{'word ' * 399}last.") == f"{'word ' * 399}last.", "2000 characters are not too many"
+    long = kept(f"first {'words ' * 1000}at last")
+    assert len(long) <= 2000 and long.startswith("words words ") and long.endswith(" words at last")
+    assert kept("語" * 3000) == "語" * 2000
+    assert len(kept(f"{'語' * 2000} {'語' * 1000}")) == 2000, "a single space far behind costs nothing"
+    assert kept("x" * 500 + " y" * 1000) == "y" + " y" * 999
+    with pytest.raises(Problem, match="prompt once"):
+        wanted(services, prompt=["a" * 3000, "b"])
+
+
+def test_as_many_keywords_count_as_fit(services: Services) -> None:
+    def kept(**form: Any) -> str:
+        found: str = wanted(services, **form).job.options["hotwords"]
+        return found
+
+    found = kept(keywords=[f"word{n}" for n in range(3000)]).split(", ")
+    assert found == [f"word{n}" for n in range(len(found))] and 1980 < len(", ".join(found)) <= 2000
+    assert kept(keywords=["x" * 3000, "Ada", "Ada", " Karl  Müller ", ""]) == "Ada, Karl Müller"
+    assert kept(keywords=["Ada"], hotwords="y" * 1996) == "y" * 1996
+    assert "keywords" in refused(services, "keywords", keywords="[1]")
+    assert "hotwords" in refused(services, "hotwords", keywords="Ada", hotwords="y" * 2001)
 
 
 def strict(kind: type[BaseModel], made: Any) -> Any:

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from store import jobs
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of
 from tests.unit.webapp.test_access import is_problem
+from webapp.models import allowed_model
 from webapp.services import Services
 
 Send = Callable[..., TestResponse]
@@ -353,7 +354,7 @@ class TestModels:
 
         return model_of
 
-    @pytest.mark.parametrize("name", ["small", "own", "fast", "large-v3", "someone/some-whisper"])
+    @pytest.mark.parametrize("name", ["small", "own", "tiny", "large-v3", "someone/some-whisper"])
     def test_a_star_allows_sizes_and_hub_ids_by_their_public_names(
         self, model_of: Callable[[str], Any], name: str
     ) -> None:
@@ -365,8 +366,22 @@ class TestModels:
         assert (answer["status"], answer["code"]) == (404, "unknown_model")
         assert "/srv" not in answer["detail"].replace(name, "") and "own" in answer["detail"]
 
-    def test_a_folder_that_is_the_default_is_shown_by_its_alias(self, model_of: Callable[[str], Any]) -> None:
-        assert model_of("") == "own"
+    @pytest.mark.parametrize("name", ["", "own", "whisper-1", "gpt-99", "/srv/models/own"])
+    def test_a_folder_is_noted_by_its_alias(self, model_of: Callable[[str], Any], name: str) -> None:
+        assert model_of(name) == "own"
+
+    def test_what_an_alias_means_is_noted(self, model_of: Callable[[str], Any]) -> None:
+        assert model_of("fast") == "tiny"
+
+    def test_what_a_worker_would_mistake_is_noted_as_asked(self, make: Callable[..., Flask]) -> None:
+        some = make(whisper_aliases={"fast": "small", "small": "large-v3"}).extensions["longhand"].settings
+        assert (allowed_model(some, "fast"), allowed_model(some, "small")) == ("fast", "large-v3")
+
+    def test_an_alias_can_be_the_default(self, make: Callable[..., Flask]) -> None:
+        aliases = {"own": "/srv/models/own", "fast": "small"}
+        for default, noted in (("own", "own"), ("fast", "small")):
+            some = make(whisper_models=[default], whisper_aliases=aliases).extensions["longhand"].settings
+            assert {allowed_model(some, name) for name in (None, "", "whisper-1", default)} == {noted}
 
 
 def test_metadata_may_be_as_deep_as_is_said(send: Send) -> None:
