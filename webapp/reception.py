@@ -133,31 +133,64 @@ def receive(s: Services, hold: Hold, upload: ResumableUpload, body: Incoming, ch
     """
     arrival = _arrival(s, hold, upload)
     try:
-        room = (s.settings.max_upload_bytes if upload.length is None else upload.length) - upload.offset
-        _write(_Writing(hold, arrival, upload.offset, room), body, checksum)
-        offset = upload.offset + body.received
-        if offset == upload.length:
-            hold.renew()
-            hold.complete(arrival.finish(hold.beat))
-            arrival.tidy()
-        else:
-            arrival.save()
-            hold.advance(offset, arrival.parts)
-        return offset
+        writing = _Writing(hold, arrival, upload, max_bytes=s.settings.max_upload_bytes)
+        _write(writing, body, checksum)
+        writing.save()
+        if writing.all_there:
+            _finish(hold, arrival)
+        return upload.offset + body.received
     finally:
         arrival.close()
+
+
+def settled(s: Services, upload: ResumableUpload, *, patience: float) -> ResumableUpload:
+    """An upload as it is, after finishing it if all of it is there: who brought the last of it may have died then.
+
+    Args:
+        s: The services.
+        upload: Its record.
+        patience: Seconds to wait for a request that is just finishing it.
+
+    Raises:
+        Problem: 404, 410 it is gone; 409 the upload is shorter than recorded; 423 another request has it.
+        store.files.StorageFull: The disk is full.
+    """
+    if upload.sha256 is not None or upload.offset != upload.length:
+        return upload
+    with held(s, upload.id, patience=patience) as hold:
+        found = find_upload(s, upload.id)
+        if hold is not None and found.offset == found.length:
+            arrival = _arrival(s, hold, found)
+            try:
+                _finish(hold, arrival)
+            finally:
+                arrival.close()
+    return find_upload(s, upload.id)
+
+
+def _finish(hold: Hold, arrival: Arrival) -> None:
+    """Make one file of what is there; what was recorded before is enough to do it again."""
+    hold.renew()
+    hold.complete(arrival.finish(hold.beat))
+    arrival.tidy()
 
 
 class _Writing:
     """Bytes on their way from a body to an upload."""
 
-    def __init__(self, hold: Hold, arrival: Arrival, start: int, room: int) -> None:
+    def __init__(self, hold: Hold, arrival: Arrival, upload: ResumableUpload, *, max_bytes: int) -> None:
         self.hold = hold
         self.arrival = arrival
-        self._start = start
-        self._room = room
+        self._start = upload.offset
+        self._length = upload.length
+        self._room = (max_bytes if upload.length is None else upload.length) - upload.offset
         self._bytes = 0
         self._at = time.monotonic()
+
+    @property
+    def all_there(self) -> bool:
+        """Whether the upload has its whole length."""
+        return self._start + self._bytes == self._length
 
     def add(self, block: bytes) -> None:
         """Write."""
@@ -200,6 +233,8 @@ def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None
     if not body.whole:
         if checksum is None:
             writing.save()
+            if writing.all_there:  # only the end of the last chunk is missing
+                return
         raise bad_option("The upload broke off; ask for its offset with HEAD and go on from there.")
     if checksum is not None and total is not None and total.digest() != checksum.expected:
         writing.arrival.undo()

@@ -1,29 +1,29 @@
 """Recordings that come in pieces, by the open protocol tus 1.0.0: a connection that breaks costs nothing but time."""
 
-from collections.abc import Callable, Iterable
 from email.utils import format_datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
+import structlog
 from flask import Blueprint, Flask, Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs, uploads
+from store.files import StorageFull
 from store.models import ResumableUpload
-from webapp import schemas, tus_headers
+from webapp import overriding, schemas, tus_headers
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.incoming import Incoming
 from webapp.lookup import find_upload
 from webapp.openapi import UPLOAD_BYTES, Answer, Operation, Parameter, documented
-from webapp.reception import busy, held, receive
+from webapp.reception import busy, held, receive, settled
 from webapp.services import Services, services
 
+log = structlog.get_logger(__name__)
 routes = Blueprint("uploads", __name__)
 
 PATH = "/v1/uploads"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
-_OVERRIDE = "X-HTTP-Method-Override"
-_OVERRIDDEN = frozenset({"PATCH", "DELETE"})
 _VERSION = Parameter(
     "Tus-Resumable",
     "Version of the protocol.",
@@ -44,21 +44,7 @@ _OPTIONS = Operation(
 def install(app: Flask) -> None:
     """Serve the addresses; also to clients that can send no PATCH or DELETE and say it in a header of a POST."""
     app.register_blueprint(routes)
-    app.wsgi_app = _Overriding(app.wsgi_app)  # type: ignore[method-assign]  # Flask's way to wrap itself
-
-
-class _Overriding:
-    """Takes X-HTTP-Method-Override for the method, at these addresses only."""
-
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self._application = application
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO", "").startswith(f"{PATH}/"):
-            method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", "").strip().upper()
-            if method in _OVERRIDDEN:
-                environ["REQUEST_METHOD"] = method
-        return self._application(environ, start_response)
+    app.wsgi_app = overriding.Overriding(app.wsgi_app, f"{PATH}/")  # type: ignore[method-assign]  # Flask's way to wrap itself
 
 
 @routes.after_request
@@ -93,7 +79,7 @@ def options(upload_id: str = "") -> AnyResponse:
         "Upload-Metadata may tell more: pairs 'key base64' with commas between them, each key once; filename is the "
         "name to show. 'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. "
         "When all are there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
-        f"{_OVERRIDE}: PATCH (or DELETE) makes a POST to an upload's address one.",
+        f"{overriding.HEADER}: PATCH (or DELETE) makes a POST to an upload's address one.",
         parameters=(
             _VERSION,
             Parameter("Upload-Length", "Bytes of the recording.", UPLOAD_BYTES, where="header", required=True),
@@ -162,7 +148,7 @@ def show(upload_id: str) -> AnyResponse:
     if request.method == "HEAD":
         tus_headers.check_version(request)
     s = services()
-    upload = find_upload(s, upload_id)
+    upload = _as_it_is(s, upload_id)
     taken = jobs.status(s.store.database, upload.id) is not None
     answer = jsonify(
         {
@@ -256,6 +242,16 @@ def delete(upload_id: str) -> AnyResponse:
         raise busy()
     _remove(s, upload.id)
     return _empty(204)
+
+
+def _as_it_is(s: Services, upload_id: str) -> ResumableUpload:
+    upload = find_upload(s, upload_id)
+    try:
+        return settled(s, upload, patience=0)
+    except (Problem, StorageFull, OSError) as error:
+        # Another request is at it, or it cannot be finished now: it is looked at only, and somebody else will be told.
+        log.info("an upload that is all there could not be finished", upload=upload_id, error=type(error).__name__)
+        return find_upload(s, upload_id)
 
 
 def _remove(s: Services, upload_id: str) -> None:

@@ -96,6 +96,14 @@ def test_what_arrived_before_the_connection_broke_is_kept(server: Server, chunke
     assert finished(server, url)
 
 
+def test_what_breaks_off_after_its_last_byte_is_finished(server: Server) -> None:
+    url = begin(server, CUT)
+    broken(server, url, chunked=True).close()  # everything, but not the end of the chunk
+    until(source_of(server, url).exists, 10, "the upload to be finished without being asked for")
+    assert source_of(server, url).read_bytes() == BODY[:CUT]
+    assert httpx.get(url, headers=AUTH).json()["finished"]
+
+
 def test_a_client_that_comes_back_on_another_connection_goes_on(server: Server) -> None:
     url = begin(server)
     # A telephone that changes networks: the server never hears that the first connection is dead.

@@ -359,6 +359,23 @@ def change(services: Services, path: str, **columns: Any) -> None:
         session.execute(update(ResumableUpload).where(ResumableUpload.id == upload_id).values(**columns))
 
 
+def unfinished(services: Services, path: str, patch: Callable[..., TestResponse], *, renamed: bool = False) -> str:
+    """Make an upload of six bytes one whose last writer died between the last byte and finishing it; its path."""
+    upload_id, database = path.rpartition("/")[2], services.store.database
+    assert patch(path, 0, b"abc").status_code == 204
+    found = uploads.get(database, upload_id)
+    assert found is not None and uploads.lock(database, upload_id, claim="dying", hours=1)
+    dying = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts)
+    dying.write(b"def")
+    dying.save()
+    assert uploads.advance(database, upload_id, claim="dying", offset=6, parts=dying.parts, hours=1)
+    if renamed:
+        dying.finish(lambda: None)
+    dying.close()
+    change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
+    return path
+
+
 class TestTwoAtOnce:
     def test_the_second_writer_is_told_to_wait(
         self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
@@ -491,6 +508,51 @@ class TestAfterACrash:
         assert stored(services, upload_id) == {"source": b"abCDEF"}
         upload = uploads.get(services.store.database, upload_id)
         assert upload is not None and upload.sha256 == hashlib.sha256(b"abCDEF").hexdigest()
+
+    @pytest.mark.parametrize("how", ["HEAD", "GET", "PATCH", "job"])
+    @pytest.mark.parametrize("renamed", [False, True])
+    def test_what_is_all_there_is_finished_by_whoever_comes_next(
+        self,
+        client: FlaskClient,
+        services: Services,
+        begin: Callable[..., str],
+        patch: Callable[..., TestResponse],
+        how: str,
+        renamed: bool,
+    ) -> None:
+        path = unfinished(services, begin(6), patch, renamed=renamed)
+        upload_id = path.rpartition("/")[2]
+        if how == "HEAD":
+            assert offset_of(client, path) == 6
+        elif how == "GET":
+            assert client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+        elif how == "PATCH":
+            assert patch(path, 6, b"").status_code == 204
+        assert send(client, upload_id).status_code == 202
+        assert stored(services, upload_id) == {"source": b"abcdef"}
+        job = jobs.get(services.store.database, upload_id)
+        assert job is not None and job.source_sha256 == hashlib.sha256(b"abcdef").hexdigest()
+
+    def test_what_is_just_being_finished_is_looked_at_only(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = unfinished(services, begin(6), patch)
+        assert uploads.lock(services.store.database, path.rpartition("/")[2], claim="other", hours=1)
+        assert offset_of(client, path) == 6
+        assert not client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+        uploads.unlock(services.store.database, path.rpartition("/")[2], claim="other")
+        assert client.get(path, headers=AUTH).json["finished"]  # type: ignore[index]
+
+    @pytest.mark.parametrize("services", ["disk"], indirect=True)
+    def test_what_only_seemed_to_be_all_there_is_asked_for_again(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = unfinished(services, begin(6), patch)
+        next(Path(services.store.files.address(path.rpartition("/")[2])).iterdir()).write_bytes(b"abcd")
+        assert offset_of(client, path) == 4
+        assert is_problem(send(client, path.rpartition("/")[2]), 409, "conflict")
+        assert patch(path, 4, b"ef").status_code == 204
+        assert stored(services, path.rpartition("/")[2]) == {"source": b"abcdef"}
 
     @pytest.mark.parametrize("services", ["disk"], indirect=True)
     def test_bytes_that_a_power_cut_took_are_asked_for_again(
