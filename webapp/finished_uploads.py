@@ -8,12 +8,15 @@ import structlog
 from store import uploads
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_upload
+from webapp.reception import settled
 from webapp.services import Services
 from webapp.uploads import Recording
 
 log = structlog.get_logger(__name__)
 
 FIELD = "upload"
+_PATIENCE_SECONDS = 10.0
+"""How long a request that is just finishing an upload is waited for."""
 
 
 def recording_of(s: Services, upload_id: str) -> Recording:
@@ -21,10 +24,13 @@ def recording_of(s: Services, upload_id: str) -> Recording:
 
     Raises:
         Problem: 404 there is none; 409 it is not finished.
+        store.files.StorageFull: All of it is there, but the disk is too full to finish it.
     """
     try:
-        upload = find_upload(s, upload_id)
+        upload = settled(s, find_upload(s, upload_id), patience=_PATIENCE_SECONDS)
     except Problem as problem:
+        if problem.status not in {404, 410}:
+            raise Problem(409, problem.detail, headers=problem.headers, param=FIELD) from problem
         shown = repr(upload_id if len(upload_id) <= 60 else f"{upload_id[:60]}…")
         detail = f"There is no upload {shown} (any more); begin one with POST /v1/uploads."
         raise Problem(404, detail, param=FIELD) from problem
