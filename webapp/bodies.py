@@ -45,7 +45,9 @@ def _json(request: Request) -> Form:
     if not isinstance(found, dict):
         raise bad_option('Send a JSON object such as {"url": "https://…/talk.mp3"}.')
     sources = [reference for name in found if name in REFERENCES for reference in _references(name, found[name])]
-    return Form(sources=list(sources), typed=found)
+    if len(sources) > MAX_PARTS:
+        raise Problem(413, f"A batch may have at most {MAX_PARTS} recordings; send fewer at once.")
+    return Form(sources=sources, typed=found)
 
 
 def _references(name: str, value: Any) -> Iterator[Reference]:
