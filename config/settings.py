@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """Longest time to fetch one recording from its address."""
     upload_hours: float = Field(24, gt=0, le=24 * 30)
     """Hours that a resumable upload is kept without a job."""
+    max_pending_upload_gb: float = Field(50, gt=0, allow_inf_nan=False)
+    """Resumable uploads of one account that are not finished may have so many GB (1 GB = 1,073,741,824 bytes) together; one upload of MAX_UPLOAD_MB is always possible."""  # noqa: E501
     task_timeout_seconds: float = Field(4 * 3600, ge=10)
     """Longest run of one task; the worker's child is killed a minute later."""
     max_attempts: int = Field(4, ge=1, le=20)
@@ -243,6 +245,11 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """Largest upload in bytes."""
         return self.max_upload_mb * 1024 * 1024
+
+    @property
+    def max_pending_upload_bytes(self) -> int:
+        """What unfinished resumable uploads of one account may come to, in bytes."""
+        return int(self.max_pending_upload_gb * (1 << 30))
 
     @cached_property
     def model_names(self) -> list[str]:
