@@ -52,8 +52,13 @@ def worked(session: Session, job_id: str, stage: str, item: int, *, at: datetime
     """Count a piece of work that is done, from its first start on; in the transaction that makes it done."""
     begun = session.scalar(select(Step.started_at).where(Step.job_id == job_id, Step.stage == stage, Step.item == item))
     seconds = max((at - (begun or at)).total_seconds(), 0.0)
-    bound = next((f"{bound:g}" for bound in BOUNDS if seconds <= bound), BEYOND)
-    add(session, PIECES, stage, bound, seconds)
+    bound = next((bound for bound in BOUNDS if seconds <= bound), float(BEYOND))
+    add(session, PIECES, stage, name_of(bound), seconds)
+
+
+def name_of(bound: float) -> str:
+    """A bound as it is kept."""
+    return BEYOND if bound == float(BEYOND) else f"{bound:g}"
 
 
 def add(session: Session, figure: str, label: str, detail: str, amount: float) -> None:
@@ -71,6 +76,6 @@ def read(database: Database) -> dict[str, list[Sum]]:
     found: dict[str, list[Sum]] = {AUDIO: [], JOBS: [], PIECES: []}
     with database.read() as session:
         query = select(Total.figure, Total.label, Total.detail, Total.count, Total.amount)
-        for figure, *rest in session.execute(query.order_by(Total.figure, Total.label, Total.detail)):
-            found.setdefault(figure, []).append(Sum(*rest))
+        for row in session.execute(query.order_by(Total.figure, Total.label, Total.detail)):
+            found.setdefault(row.figure, []).append(Sum(row.label, row.detail, row[3], row.amount))
     return found

@@ -10,23 +10,31 @@ is done, upkeep when a job stands still. Work that was queued twice is claimed o
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from celery import Celery, chain
+from celery import Celery, chain, signals
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from config.settings import Settings
 from pipelines.stage import Stage, discover, needs_of
 from store import Store, jobs, steps
+from store.figures import SENT_AT
 from store.models import ACTIVE, WHOLE, Job
 from tasks.app import CPU, make_app
 
 
 class QueueUnavailable(Exception):
     """The broker cannot be reached; nothing was queued, or not all of it."""
+
+
+@signals.before_task_publish.connect(weak=False)
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    """Note in each message when it was sent, so that the queues show how long they hold up work."""
+    headers[SENT_AT] = round(time.time(), 3)
 
 
 class Flow:

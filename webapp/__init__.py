@@ -16,6 +16,7 @@ from webapp.gateway import routes as gateway_routes
 from webapp.health import routes as health_routes
 from webapp.jobs import routes as job_routes
 from webapp.keys import routes as key_routes
+from webapp.metrics import routes as metrics_routes
 from webapp.openai import routes as openai_routes
 from webapp.pages import routes as page_routes
 from webapp.results import routes as result_routes
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> Flask:
         key_routes,
         usage_routes,
         health_routes,
+        metrics_routes,
         docs_routes,
         page_routes,
     ):

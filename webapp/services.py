@@ -9,7 +9,7 @@ import structlog
 from flask import current_app
 
 from config.settings import Settings
-from store import Store, jobs
+from store import Store, figures, jobs
 from store.listening import Listening
 from store.models import ACTIVE
 from store.tickets import Tickets
@@ -45,11 +45,20 @@ class Services:
     """Ends the jobs of those who left."""
     probes: Probes
     """The health checks: database, storage, workers."""
+    queues: figures.Queues
+    """A look at what waits on Celery's queues."""
+    figures: Probes
+    """What /metrics tells: record, queues, workers."""
+
+    def queue_names(self) -> list[str]:
+        """Every queue there is."""
+        return sorted(self.flow.app.amqp.queues)
 
 
 def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     """The services over an open store and flow."""
     waiters = Waiters(settings.redis_url)
+    queues = figures.Queues(settings.redis_url)
     return Services(
         settings=settings,
         store=store,
@@ -61,6 +70,14 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         tickets=Tickets(settings.redis_url, settings.api_key.get_secret_value() if settings.api_key else ""),
         departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(flow, waiters)),
         probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
+        queues=queues,
+        figures=Probes(
+            {
+                "record": lambda: figures.of_record(store.database),
+                "queues": lambda: queues.look(sorted(flow.app.amqp.queues)),
+                "workers": store.events.workers,
+            }
+        ),
     )
 
 

@@ -50,6 +50,8 @@ def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
     for s in made:
         s.listening.close()
         s.probes.close()
+        s.figures.close()
+        s.queues.close()
         s.flow.app.close()
         s.store.database.engine.dispose()
         s.store.events._client.close()

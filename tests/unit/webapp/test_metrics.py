@@ -1,0 +1,280 @@
+"""Figures for Prometheus: what they say, in both formats, with parts away, and to whom."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client import parser
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+from sqlalchemy import delete, event, update
+
+from config.version import program_version
+from store import jobs, keys, steps, totals, uploads
+from store.models import WHOLE, Job
+from store.steps import Piece
+from store.uploads import NewUpload
+from tests.unit.webapp.conftest import AUTH, begin, do, some_transcript, work_off
+from webapp.services import Services
+
+Figures = Callable[..., float | None]
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(families: list[Metric]) -> Samples:
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def read(text: str) -> Figures:
+    found = samples(list(parser.text_string_to_metric_families(text)))
+
+    def figure(name: str, **labels: str) -> float | None:
+        return found.get((f"longhand_{name}", frozenset(labels.items())))
+
+    return figure
+
+
+@pytest.fixture
+def ask(app: Flask) -> Callable[[], Figures]:
+    """The figures as they are now: an answer that is good for a second is not waited for."""
+
+    def ask() -> Figures:
+        services: Services = app.extensions["longhand"]
+        services.figures._answered.clear()
+        response = app.test_client().get("/metrics", headers=AUTH)
+        assert response.status_code == 200, response.text
+        return read(response.text)
+
+    return ask
+
+
+def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Figures]) -> None:
+    figure = ask()
+    assert figure("build_info", version=program_version()) == 1
+    assert (figure("up", part="database"), figure("up", part="redis")) == (1, 1)
+    assert figure("queue_wait_target_seconds") == 60
+    for status in ("queued", "running", "done", "failed", "cancelled"):
+        assert figure("jobs", status=status) == 0
+    for queue in ("cpu", "gpu"):
+        assert figure("workers", queue=queue) == 0
+        for priority in ("high", "normal", "low"):
+            assert figure("queue_messages", queue=queue, priority=priority) == 0
+            assert figure("queue_oldest_message_seconds", queue=queue, priority=priority) == 0
+    assert figure("jobs_ended_total", outcome="done", code="") == 0
+    assert figure("jobs_oldest_queued_seconds") == 0
+
+
+def test_jobs_and_what_they_used_outlive_them(
+    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+) -> None:
+    database = services.store.database
+    done, failed, cancelled, again = (send().json["id"] for _ in range(4))
+    work_off(services, done)
+    begin(services, failed, "normalise")
+    assert jobs.fail(database, failed, code="undecodable", detail="d", stage="normalise")
+    assert not jobs.fail(database, failed, code="internal", detail="d", stage="normalise")
+    assert jobs.cancel(database, cancelled) and not jobs.cancel(database, cancelled)
+    assert jobs.cancel(database, again) and jobs.retry(database, again)
+    assert not jobs.finish(database, done)
+    for stays in (True, False):
+        figure = ask()
+        assert figure("jobs_ended_total", outcome="done", code="") == 1
+        assert figure("jobs_ended_total", outcome="failed", code="undecodable") == 1
+        assert figure("jobs_ended_total", outcome="failed", code="internal") is None
+        assert figure("jobs_ended_total", outcome="cancelled", code="") == 2
+        assert figure("audio_seconds_total", model="demo", language="en") == 30
+        assert figure("stage_duration_seconds_count", stage="normalise") == 1
+        assert figure("stage_duration_seconds_count", stage="transcribe") == 2
+        assert figure("jobs", status="queued") == stays
+        assert figure("jobs", status="done") == stays
+        with database.write() as session:
+            session.execute(delete(Job))
+
+
+def test_pieces_of_work_are_counted_by_how_long_they_took(
+    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+) -> None:
+    database, job_id = services.store.database, send().json["id"]
+    with database.write() as session:
+        for seconds in (0.1, 0.2, 4.0, 5000.0):
+            bound = next((b for b in totals.BOUNDS if seconds <= b), float("inf"))
+            totals.add(session, totals.PIECES, "export", totals.name_of(bound), seconds)
+        # A bound that this version does not know any more.
+        totals.add(session, totals.PIECES, "export", "3", 2.9)
+    claim = begin(services, job_id, "normalise")
+    piece = Piece(job_id, "normalise", WHOLE)
+    assert steps.done(database, piece, claim) and not steps.done(database, piece, claim)
+    figure = ask()
+
+    def bucket(le: str) -> float | None:
+        return figure("stage_duration_seconds_bucket", stage="export", le=le)
+
+    assert [bucket(le) for le in ("0.1", "0.25", "2.5", "3.0", "5.0", "3600.0", "+Inf")] == [1, 2, 2, 3, 4, 4, 5]
+    assert figure("stage_duration_seconds_sum", stage="export") == pytest.approx(5007.2)
+    assert figure("stage_duration_seconds_count", stage="normalise") == 1
+
+
+def test_queues_by_priority_are_what_celery_has_on_them(
+    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+) -> None:
+    began = time.time()
+    for priority in ("high", "low", "low", "normal", "normal", "normal"):
+        assert send(priority=priority).status_code == 202
+    job_id = send(priority="low").json["id"]
+    do(services, job_id, "normalise")
+    services.flow._message("stage.transcribe", _job(services, job_id), "gpu", 0).apply_async()
+    figure = ask()
+    depth = {
+        (queue, priority): figure("queue_messages", queue=queue, priority=priority)
+        for queue in ("cpu", "gpu")
+        for priority in ("high", "normal", "low")
+    }
+    assert depth == {
+        ("cpu", "high"): 1, ("cpu", "normal"): 3, ("cpu", "low"): 3,
+        ("gpu", "high"): 0, ("gpu", "normal"): 0, ("gpu", "low"): 1,
+    }  # fmt: skip
+    assert services.flow.waiting() == 8
+    age = figure("queue_oldest_message_seconds", queue="cpu", priority="normal")
+    assert age is not None and 0 < age <= time.time() - began + 0.01
+    assert figure("queue_oldest_message_seconds", queue="gpu", priority="high") == 0
+
+
+def _job(services: Services, job_id: str) -> Job:
+    found = jobs.get(services.store.database, job_id)
+    assert found is not None
+    return found
+
+
+def test_how_long_the_oldest_queued_job_waits(
+    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+) -> None:
+    database = services.store.database
+    old, running, stands, _ = (send().json["id"] for _ in range(4))
+    before = jobs.now().timestamp()
+    with database.write() as session:
+        for job_id, ago in ((old, 500.0), (running, 900.0)):
+            at = jobs.now().fromtimestamp(before - ago, jobs.now().tzinfo)
+            session.execute(update(Job).where(Job.id == job_id).values(created_at=at, submitted_at=at))
+    begin(services, running, "normalise")
+    jobs.stands(database, stands)
+    seconds = ask()("jobs_oldest_queued_seconds")
+    assert seconds is not None and 500 <= seconds < 530
+
+
+def test_workers_models_and_uploads(services: Services, ask: Callable[[], Figures]) -> None:
+    events = services.store.events
+    events.here("gpu@a", ["gpu"])
+    events.here("all@b", ["cpu", "gpu", "a-queue-of-nobody"])
+    for worker, model in (("gpu@a", "demo"), ("all@b", "somebody/elses")):
+        events.holds(worker, [{"name": model, "device": "cpu", "compute_type": "int8"}])
+    database = services.store.database
+    for sha256 in (None, "0" * 64):
+        upload = uploads.create(database, NewUpload("admin", "a", "", 10), hours=1)
+        if sha256:
+            assert uploads.lock(database, upload.id, claim="c", hours=1)
+            assert uploads.complete(database, upload.id, claim="c", sha256=sha256, hours=1)
+    figure = ask()
+    assert (figure("workers", queue="cpu"), figure("workers", queue="gpu")) == (1, 2)
+    assert figure("workers", queue="a-queue-of-nobody") is None
+    for shown in ("demo", "other"):
+        assert figure("models_loaded", model=shown, device="cpu", compute_type="int8") == 1
+    assert figure("uploads_in_progress") == 1
+
+
+def test_labels_are_bounded_whatever_requests_say(make: Callable[..., Flask], client: FlaskClient) -> None:
+    app = make(whisper_models=["demo", "/srv/a/own"], whisper_aliases={"fast": "small"}, allowed_models=["*"])
+    services: Services = app.extensions["longhand"]
+    with services.store.database.write() as session:
+        for number in range(30):
+            totals.add(session, totals.AUDIO, f"org/model-{number}", "en", 1)
+            totals.add(session, totals.JOBS, "failed", f'"\n{number}', 1)
+        for model, language in (("/srv/a/own", "de"), ("fast", "de"), ("demo", "zz"), ("demo", "")):
+            totals.add(session, totals.AUDIO, model, language, 2)
+    text = app.test_client().get("/metrics", headers=AUTH).text
+    figure = read(text)
+    assert figure("audio_seconds_total", model="other", language="en") == 30
+    assert figure("audio_seconds_total", model="own", language="de") == 2
+    assert figure("audio_seconds_total", model="fast", language="de") == 2
+    assert figure("audio_seconds_total", model="demo", language="other") == 4
+    assert figure("jobs_ended_total", outcome="failed", code="other") == 30
+    assert "/srv" not in text and "org/" not in text
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, False),
+        ("*/*", False),
+        ("application/json", False),
+        ("text/plain;version=0.0.4;q=1,*/*;q=0.1", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", True),
+        ("Application/OpenMetrics-Text", True),
+        ("application/openmetrics-text;version=x;escaping=ü;q=nonsense, ;;,=", None),
+    ],
+)
+def test_both_formats_hold_the_same(
+    client: FlaskClient, services: Services, send: Callable[..., Any], accept: str | None, expected: bool | None
+) -> None:
+    work_off(services, send().json["id"], some_transcript())
+    response = client.get("/metrics", headers={**AUTH, **({"Accept": accept} if accept else {})})
+    assert response.status_code == 200 and response.headers["Vary"] == "Accept"
+    assert expected is None or (response.mimetype == "application/openmetrics-text") == expected
+    if response.mimetype == "application/openmetrics-text":
+        families = list(openmetrics.text_string_to_metric_families(response.text))
+        assert response.text.endswith("# EOF\n")
+    else:
+        assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+        families = list(parser.text_string_to_metric_families(response.text))
+    found = samples(families)
+    assert found["longhand_jobs", frozenset({("status", "done")})] == 1
+    assert found["longhand_jobs_ended_total", frozenset({("outcome", "done"), ("code", "")})] == 1
+    names = [family.name for family in families]
+    assert len(names) == len(set(names)) >= 14
+    for family in families:
+        assert family.documentation.endswith("."), family.name
+        assert family.name.startswith("longhand_")
+
+
+def test_who_may_see_it(client: FlaskClient, services: Services) -> None:
+    for scopes, status in ((["read", "transcribe"], 403), (["admin"], 200)):
+        _, key = keys.create(services.store.database, "k", scopes=scopes)
+        assert client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).status_code == status
+    assert client.get("/metrics").status_code == 401
+    assert client.head("/metrics", headers=AUTH).status_code == 200
+
+
+def test_without_redis_the_rest_is_told(make: Callable[..., Flask], send: Callable[..., Any]) -> None:
+    send()
+    # One address nobody listens at, and one nobody answers from.
+    for url in ("redis://127.0.0.1:1/0", "redis://192.0.2.1:6379/0"):
+        client = make(redis_url=url).test_client()
+        began = time.monotonic()
+        response = client.get("/metrics", headers=AUTH)
+        assert time.monotonic() - began < 6
+        assert response.status_code == 200
+        figure = read(response.text)
+        assert (figure("up", part="redis"), figure("up", part="database")) == (0, 1)
+        assert figure("jobs", status="queued") == 1
+        assert "longhand_queue_messages" not in response.text and "longhand_workers" not in response.text
+
+
+def test_without_the_database_the_rest_is_told(client: FlaskClient, services: Services) -> None:
+    services.store.events.here("cpu@a", ["cpu"])
+    engine = services.store.database.engine
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    event.listen(engine, "before_cursor_execute", away)
+    try:
+        response = client.get("/metrics", headers=AUTH)
+    finally:
+        event.remove(engine, "before_cursor_execute", away)
+    assert response.status_code == 200
+    figure = read(response.text)
+    assert (figure("up", part="redis"), figure("up", part="database")) == (1, 0)
+    assert figure("workers", queue="cpu") == 1 and "longhand_jobs" not in response.text

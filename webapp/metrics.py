@@ -1,0 +1,220 @@
+"""Figures of the whole installation for Prometheus.
+
+They are read when they are asked for, from the record and from Redis, and not counted by this process: any of the API's
+processes tells the same, and none takes figures along when it ends. What is missing is said by ``longhand_up``.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from math import inf
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, request
+from prometheus_client import exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from werkzeug.wrappers import Response as AnyResponse
+
+from config.settings import Settings
+from config.version import program_version
+from pipelines.languages import LANGUAGES
+from store import totals
+from store.events import Worker
+from store.figures import QueueFigures, RecordFigures
+from store.models import ACTIVE, OVER
+from store.totals import Sum
+from webapp.models import public_model
+from webapp.openapi import Answer, Operation, documented
+from webapp.services import Services, services
+
+log = structlog.get_logger(__name__)
+
+routes = Blueprint("metrics", __name__)
+
+_SECONDS = 3.0
+"""What has not answered by then is left out; Prometheus itself waits for ten seconds, and then has nothing at all."""
+_TEXT = "text/plain"
+_OPENMETRICS = "application/openmetrics-text"
+_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
+_OTHER = "other"
+"""Whatever is not one of a few known values: each value is a time series that Prometheus keeps."""
+
+
+@routes.get("/metrics")
+@documented(
+    Operation(
+        summary="Figures for Prometheus",
+        description="Of the whole installation, whichever of its processes answers. Where the database or Redis does "
+        "not answer, longhand_up says so and the rest is given all the same.",
+        answers={
+            200: Answer(
+                "The text format of Prometheus, or OpenMetrics where Accept prefers it.",
+                media={_TEXT: {"type": "string"}, _OPENMETRICS: {"type": "string"}},
+            )
+        },
+        scope="admin",
+        tag="operating",
+    )
+)
+def metrics() -> AnyResponse:
+    """Every figure there is, in the format that is wanted."""
+    found = Figures(services())
+    if _wants_openmetrics():
+        render: Any = openmetrics.generate_latest  # the package gives it no types
+        body, kind = render(found, version="1.0.0"), openmetrics.CONTENT_TYPE_LATEST
+    else:
+        body, kind = exposition.generate_latest(found), exposition.CONTENT_TYPE_PLAIN_0_0_4
+    return Response(body, content_type=kind, headers={"Vary": "Accept"})
+
+
+def _wants_openmetrics() -> bool:
+    weights: dict[str, float] = defaultdict(float)
+    for accepted, weight in request.accept_mimetypes:
+        kind = accepted.partition(";")[0].strip().lower()
+        weights[kind] = max(weights[kind], weight)
+    text = max(weights[kind] for kind in (_TEXT, "text/*", "*/*"))
+    return weights[_OPENMETRICS] > 0 and weights[_OPENMETRICS] >= text
+
+
+class Figures(Collector):
+    """One look at everything.
+
+    Args:
+        s: What to look at.
+    """
+
+    def __init__(self, s: Services) -> None:
+        self._s = s
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family whose source answers in time."""
+        found = {name: _answer(name, probe) for name, probe in self._s.figures.ask(seconds=_SECONDS).items()}
+        yield InfoMetricFamily("longhand_build", "Which version runs.", {"version": program_version()})
+        up = GaugeMetricFamily("longhand_up", "Whether a part of the installation answers.", labels=["part"])
+        up.add_metric(["database"], float(found["record"] is not None))
+        up.add_metric(["redis"], float(found["queues"] is not None and found["workers"] is not None))
+        yield up
+        target = "Longest time that work should wait for a worker (QUEUE_WAIT_TARGET_SECONDS)."
+        seconds = self._s.settings.queue_wait_target_seconds
+        yield GaugeMetricFamily("longhand_queue_wait_target_seconds", target, seconds)
+        if found["record"] is not None:
+            yield from _of_record(self._s, found["record"])
+        if found["queues"] is not None:
+            yield from _of_queues(found["queues"])
+        if found["workers"] is not None:
+            yield from _of_workers(self._s, found["workers"])
+
+
+def _answer(name: str, probe: Future[Any]) -> Any:
+    """What a source told; None: it does not answer."""
+    if not probe.done():
+        log.warning("figures are missing because their source does not answer", source=name)
+        return None
+    if (error := probe.exception()) is not None:
+        log.warning("figures are missing", source=name, reason=type(error).__name__)
+        return None
+    return probe.result()
+
+
+def _of_record(s: Services, found: RecordFigures) -> Iterable[Metric]:
+    text = "Jobs in the record, by status; those deleted are not in it."
+    yield _gauge("longhand_jobs", text, "status", {**dict.fromkeys((*ACTIVE, *OVER), 0), **found.jobs})
+    text = "How long the work of the oldest queued job has waited since it was last put on a queue; 0: none is queued."
+    yield GaugeMetricFamily("longhand_jobs_oldest_queued_seconds", text, found.oldest_queued)
+    text = "Webhooks in the record, by status."
+    states = {**dict.fromkeys(("pending", "delivered", "failed"), 0), **found.deliveries}
+    yield _gauge("longhand_webhook_deliveries", text, "status", states)
+    text = "Resumable uploads that have begun and are not complete."
+    yield GaugeMetricFamily("longhand_uploads_in_progress", text, found.uploads)
+    yield _ended(found.totals[totals.JOBS])
+    yield _audio(s.settings, found.totals[totals.AUDIO])
+    yield _pieces(found.totals[totals.PIECES])
+
+
+def _ended(sums: Iterable[Sum]) -> Metric:
+    text = "Jobs that ended, once for each time they did, by outcome and, of those that failed, by error code."
+    family = CounterMetricFamily("longhand_jobs_ended", text, labels=["outcome", "code"])
+    counts: dict[tuple[str, str], int] = defaultdict(int, {(status, ""): 0 for status in ("done", "cancelled")})
+    for one in sums:
+        code = one.detail if one.label != "failed" or _CODE.fullmatch(one.detail) else _OTHER
+        counts[one.label, code] += one.count
+    for labels, count in sorted(counts.items()):
+        family.add_metric(labels, count)
+    return family
+
+
+def _audio(settings: Settings, sums: Iterable[Sum]) -> Metric:
+    text = "Seconds of audio of the jobs that were done, by model and language."
+    family = CounterMetricFamily("longhand_audio_seconds", text, labels=["model", "language"])
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for one in sums:
+        seconds[_model(settings, one.label), one.detail if one.detail in LANGUAGES else _OTHER] += one.amount
+    for labels, amount in sorted(seconds.items()):
+        family.add_metric(labels, amount)
+    return family
+
+
+def _pieces(sums: Iterable[Sum]) -> Metric:
+    text = "Seconds that a piece of work (a stage, or one chunk of it) took from its first start to its end."
+    family = HistogramMetricFamily("longhand_stage_duration_seconds", text, labels=["stage"])
+    stages: dict[str, list[Sum]] = defaultdict(list)
+    for one in sums:
+        stages[one.label].append(one)
+    for stage, own in sorted(stages.items()):
+        counts = {one.detail: one.count for one in own}
+        below, buckets = 0, []
+        # Those kept under a bound of an earlier version, too.
+        for bound in sorted({*map(float, totals.BOUNDS), *map(float, counts), inf}):
+            below += counts.get(totals.name_of(bound), 0)
+            buckets.append((repr(bound) if bound < inf else totals.BEYOND, float(below)))
+        family.add_metric([stage], buckets, sum(one.amount for one in own))
+    return family
+
+
+def _of_queues(found: QueueFigures) -> Iterable[Metric]:
+    labels = ["queue", "priority"]
+    depth = GaugeMetricFamily("longhand_queue_messages", "Messages that wait on a queue.", labels=labels)
+    text = "How long the oldest message has waited since it was sent; 0: none waits."
+    age = GaugeMetricFamily("longhand_queue_oldest_message_seconds", text, labels=labels)
+    for one in found.waiting:
+        depth.add_metric([one.queue, one.priority], one.messages)
+        age.add_metric([one.queue, one.priority], one.oldest)
+    yield depth
+    yield age
+    text = "Messages that workers hold: work under way, and work to be tried again later."
+    yield GaugeMetricFamily("longhand_queue_unacknowledged_messages", text, found.unacknowledged)
+
+
+def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
+    serving = dict.fromkeys(s.queue_names(), 0)
+    holding: dict[tuple[str, ...], int] = defaultdict(int)
+    for worker in workers:
+        for queue in serving.keys() & set(worker.queues):
+            serving[queue] += 1
+        held = {(_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in worker.models}
+        for model in held:
+            holding[model] += 1
+    yield _gauge("longhand_workers", "Workers that are there, by queue; one may serve several.", "queue", serving)
+    text = "Workers that have a model in memory."
+    family = GaugeMetricFamily("longhand_models_loaded", text, labels=["model", "device", "compute_type"])
+    for labels, count in sorted(holding.items()):
+        family.add_metric(labels, count)
+    yield family
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _model(settings: Settings, name: str) -> str:
+    """A model as it is shown: only those the operator named, whatever else requests may ask for."""
+    known = {*settings.model_names, *settings.whisper_aliases.values()}
+    return public_model(settings, name) if name in known else _OTHER
