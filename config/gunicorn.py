@@ -42,8 +42,8 @@ _memory = Path("/dev/shm")  # noqa: S108  # for gunicorn's own heartbeat files, 
 bind = f"[{_host}]:{_chosen.bind_port}" if ":" in _host else f"{_host}:{_chosen.bind_port}"
 workers = _chosen.web_workers
 # Uploads, downloads, waiting and streams take long and do next to nothing: threads. Why not gevent, and why so many:
-# docs/decisions/0006.
-worker_class = "gthread"
+# docs/decisions/0006. Ours is gthread with bounds on clients that neither send nor take.
+worker_class = "config.serving.Worker"
 threads = _chosen.web_threads
 # Each connection is an open file, and so are the database's, Redis's and the recordings'. A worker that cannot open one
 # more would end, so it takes no more connections than it can.

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipelines.errors import InputError, LonghandError, OptionsError, TransientError, UnknownModel
+from config.sockets import Stalled
 from store.files import StorageFull
 from tasks.flow import QueueUnavailable
 
@@ -57,6 +58,9 @@ class Problem(Exception):
         status: Status of HTTP.
         detail: One sentence that says what to do.
         code: Stable code; the usual one of the status when not given.
+STALLED = "The request stood still, or came too slowly, for too long; send it again."
+
+
         headers: Further headers of the answer.
         param: The field or parameter that it is about, if it is about one.
     """
@@ -96,6 +100,7 @@ def install(app: Flask) -> None:
 
 
 def answer(problem: Problem) -> AnyResponse:
+    app.register_error_handler(Stalled, lambda _: answer(Problem(408, STALLED)))
     """A problem as an answer, in the shape that clients of its address know."""
     if like_openai(request.path):
         return _like_openai(problem)
@@ -140,12 +145,19 @@ def _code(status: int) -> str:
 def _http(error: HTTPException) -> Problem:
     """What Flask and Werkzeug raise by themselves."""
     status = error.code or 500
+def stalled(error: BaseException) -> bool:
+    """Whether a body could not be read because it did not come; who reads it gets that in various wrappings."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+
+
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return Problem(405, f"{request.method} is not possible here; use {allowed}.", headers={"Allow": allowed})
     if status == 500:
         return _unexpected(error)
     fallback = f"{HTTPStatus(status).phrase}; see /docs for what is possible."
+    if stalled(error):
+        return Problem(408, STALLED)
     return Problem(status, _DETAILS.get(status, fallback))
 
 

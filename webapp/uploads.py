@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from pipelines.names import display_name
 from store import jobs
 from store.files import Storage, Upload
-from webapp.errors import Problem, bad_option
+from webapp.errors import STALLED, Problem, bad_option, stalled
 from webapp.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 
 FILE = "file"
@@ -24,8 +24,8 @@ MAX_FIELD_BYTES = 256 * 1024
 _BLOCK = 1 << 18
 _OVERHEAD = 1 << 20
 """What a form may be larger than its files and fields."""
-_SILENCE_SECONDS = 60.0
-"""A client that sends nothing for this long has gone."""
+_TEXT_BYTES = 4096
+"""What is looked at of a file without a name to tell whether it is text."""
 
 
 @dataclass(frozen=True)
@@ -194,17 +194,13 @@ def _shown(text: str) -> str:
 
 
 def blocks(request: Request, *, limit: int) -> Iterator[bytes]:
-    """The body in blocks; a body longer than ``limit`` is not even begun if it says so itself."""
+    """The body in blocks; a body longer than ``limit`` is not even begun if it says so itself.
+
+    How long a client may take is the connection's to know (``config.sockets``).
+    """
     stream = get_input_stream(request.environ, max_content_length=limit)
-    socket = request.environ.get("gunicorn.socket")
-    if socket is not None:
-        socket.settimeout(_SILENCE_SECONDS)
-    try:
-        while block := _read(stream):
-            yield block
-    finally:
-        if socket is not None:
-            socket.settimeout(None)
+    while block := _read(stream):
+        yield block
 
 
 def _read(stream: Any) -> bytes:
@@ -212,9 +208,7 @@ def _read(stream: Any) -> bytes:
         return bytes(stream.read(_BLOCK))
     except RequestEntityTooLarge:
         raise
-    except TimeoutError as error:
-        raise Problem(408, "The upload stood still for too long; send it again.") from error
-    except HTTPException as error:
-        raise bad_option("The upload broke off; send it again.") from error
     except Exception as error:  # the server's own classes for a body cut short or wrongly framed
         raise bad_option("The upload broke off; send it again.") from error
+        if stalled(error):
+            raise Problem(408, STALLED) from error

@@ -47,14 +47,14 @@ class Server:
         return psutil.Process(self.process.pid)
 
 
-def start(folder: Path, redis_url: str, **settings: Any) -> Server:
+def start(folder: Path, redis_url: str, config: Path = ROOT / "config" / "gunicorn.py", **settings: Any) -> Server:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "DATA_DIR": str(folder / "data")}
     env |= {"REDIS_URL": redis_url, "API_KEY": KEY, "BIND_PORT": str(port), "WHISPER_MODELS": "demo"}
     env |= {name: str(value) for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "config" / "gunicorn.py"), "webapp.main:app"]
+    command = [sys.executable, "-m", "gunicorn", "-c", str(config), "webapp.main:app"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
     server = Server(process, port, folder / "data" / "jobs")
