@@ -15,13 +15,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.listening import Ear
-from store.models import ACTIVE, OVER
+from store.models import ACTIVE, OVER, Job
 from webapp import schemas
-from webapp.errors import RETRY_SECONDS, Problem, bad_option
+from webapp.errors import RETRY_SECONDS, Problem
 from webapp.live import LiveSegments
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Operation, Parameter, documented
-from webapp.receiver import Receiver
+from webapp.receiver import Receiver, event_stream
 from webapp.services import Services, services
 
 log = structlog.get_logger(__name__)
@@ -54,17 +54,17 @@ _EVENT = {
     },
     "required": ["event", "data"],
 }
-_ID = re.compile(r"(?P<segment>[0-9]{1,9}|-)(?:\.(?P<end>done|failed|cancelled))?")
+_ID = re.compile(r"(?P<segment>[0-9]{1,9}|-)(?:\.(?P<end>(?:done|failed|cancelled)\.[0-9]{1,15}))?")
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a client has seen of a job's events, as their ids say it: ``7``, or ``7.done`` after the end."""
+    """What a client has seen of a job's events, as their ids say it: ``7``, or ``7.done.1700000000000`` at the end."""
 
     segment: int = -1
     """Number of the last segment."""
     end: str | None = None
-    """How the job ended."""
+    """How and when the job ended (``_end``)."""
 
     def __str__(self) -> str:
         """As an id."""
@@ -90,17 +90,15 @@ class Place:
 )
 def events(job_id: str) -> AnyResponse:
     """What happens to a job."""
-    if request.args:
-        raise bad_option("There are no parameters here; send Last-Event-ID as a header.")
     s = services()
     job = find_job(s, job_id)
     seen = _place(request.headers.get("Last-Event-ID", ""))
-    if seen.end is not None and seen.end == job.status:
+    if seen.end is not None and seen.end == _end(job):
         answer = Response(status=204)
         del answer.headers["Content-Type"]  # there is nothing to have a type
         return answer
     if request.method == "HEAD":
-        return _answer(())
+        return event_stream(())
     if not s.waiting.acquire(blocking=False):
         detail = "Very many requests follow or wait for jobs just now; try again, or look at the job now and then."
         raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
@@ -108,16 +106,16 @@ def events(job_id: str) -> AnyResponse:
         place.callback(s.waiting.release)
         if job.status not in OVER:
             place.enter_context(s.waiters.following(job_id))
-        answer = _answer(stream_with_context(_Stream(s, job_id, seen).run()))
+        answer = event_stream(stream_with_context(_Stream(s, job_id, seen).run()))
         answer.call_on_close(place.pop_all().close)
     return answer
 
 
-def _answer(events: Any) -> Response:
-    answer = Response(events, content_type="text/event-stream")
-    answer.headers["Cache-Control"] = "private, no-cache, no-transform"
-    answer.headers["X-Accel-Buffering"] = "no"  # nginx would keep events back
-    return answer
+def _end(job: Job) -> str | None:
+    """How a job ended and when, in milliseconds: tried again, it may end the same way."""
+    if job.status not in OVER or job.finished_at is None:
+        return None
+    return f"{job.status}.{round(job.finished_at.timestamp() * 1000)}"
 
 
 def _place(last_id: str) -> Place:
@@ -142,10 +140,7 @@ class _Stream:
     def run(self) -> Iterator[str]:
         """The stream's text, until the job ends or the client goes."""
         try:
-            for text in self._run():
-                if not self._client.takes(SEND_SECONDS):
-                    return
-                yield text
+            yield from self._client.taking(self._run(), seconds=SEND_SECONDS)
         except (SQLAlchemyError, OSError) as error:
             # The client comes again by itself and gets a proper answer, or goes on where it was.
             log.warning("a stream of events was broken off", job=self._job_id, reason=str(error))
@@ -155,8 +150,8 @@ class _Stream:
             due = time.monotonic() + KEEP_ALIVE_SECONDS
             # Looked at only now that nothing is missed any more.
             while (looked := self._look()) is not None:
-                view, again = looked
-                yield from self._news(view)
+                view, end, again = looked
+                yield from self._news(view, end)
                 if view["status"] in OVER:
                     return
                 called = False
@@ -169,15 +164,18 @@ class _Stream:
                         yield ": still here\n\n"
                 self._rest(ear, again)
 
-    def _look(self) -> tuple[schemas.JobView, float] | None:
-        """The job as it is, and when the next look may be: many followers of a huge job must not take all the time."""
+    def _look(self) -> tuple[schemas.JobView, str | None, float] | None:
+        """The job as it is, its end, and when the next look may be.
+
+        Many followers of a huge job must not take all the time.
+        """
         began = time.monotonic()
         job = jobs.get(self._s.store.database, self._job_id)
         if job is None:
             return None
         view = schemas.job_view(self._s, job)
         pause = max(LEAST_SECONDS, _SHARE * (time.monotonic() - began))
-        return view, began + min(pause, MOST_SECONDS)
+        return view, _end(job), began + min(pause, MOST_SECONDS)
 
     def _left(self) -> bool:
         """Whether nobody reads on, or the process ends."""
@@ -190,7 +188,7 @@ class _Stream:
             if self._left():
                 return
 
-    def _news(self, view: schemas.JobView) -> Iterator[str]:
+    def _news(self, view: schemas.JobView, end: str | None) -> Iterator[str]:
         """What the client has not seen of the job."""
         over = view["status"] in OVER
         shown = _essence(view)
@@ -205,7 +203,7 @@ class _Stream:
                     yield _event("segment", segment.model_dump_json(), place=Place(segment.id))
         self._shown = shown
         if over:
-            yield _event(view["status"], _dump(view), place=Place(self._seen, view["status"]))
+            yield _event(view["status"], _dump(view), place=Place(self._seen, end))
 
 
 _PROGRESS = ("status", "progress", "eta_seconds", "queue_position", "steps")

@@ -36,12 +36,11 @@ class LiveSegments:
         self._given = 0
         self._complete = False
 
-    def more(self) -> list[Segment]:
-        """The segments that have become final since the last call, numbered from 0 through all calls."""
-        return list(self.each())
-
     def each(self) -> Iterator[Segment]:
-        """The same, one at a time: those of many hours need not be in memory at once."""
+        """The segments that have become final since the last call, numbered from 0 through all calls.
+
+        One at a time: those of many hours need not be in memory at once.
+        """
         if self._complete:
             return
         if self._author in steps.finished(self._s.store.database, self._job_id):

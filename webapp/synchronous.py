@@ -34,6 +34,7 @@ _STATUSES = {
     "too_long": 413,
     "too_large": 413,
     "invalid_option": 422,
+    "fetch_failed": 422,
     "unknown_model": 404,
     "model_not_allowed": 404,
     "unavailable": 503,
@@ -69,6 +70,9 @@ class Call:
         self._settled = False
         """Whether the job needs nobody any more: it is over, or goes on by itself."""
         self._handed_over = False
+        self._end = 0.0
+        self._shared = False
+        """Whether another request made the job."""
         self.job_id = ""
         self.replayed = False
         key = key_of(request)
@@ -79,7 +83,6 @@ class Call:
         if not self._open:
             detail = "Too many requests wait for their jobs already; try again soon, or send the recording to /v1/jobs."
             raise Problem(503, detail, code="queue_full", headers={"Retry-After": str(RETRY_SECONDS)})
-        self.patient()
 
     def __enter__(self) -> Self:
         return self
@@ -131,15 +134,17 @@ class Call:
             with received(request, s.store.files, max_bytes=most, max_field_bytes=max_field_bytes) as form:
                 wanted = read(form.fields)
                 recording = _only_recording(form)
+                form.fields.clear()  # samples of voices are large, and the wait may be long
                 asked = Asked(recording, wanted, self._began)
                 if self._key is None:
-                    shared = share(s, asked, self._take)
+                    self._shared = share(s, asked, self._take)
                 else:
-                    shared = self.replayed = share_by_key(s, asked, self._key, self._take)
-            if shared:
+                    self._shared = self.replayed = share_by_key(s, asked, self._key, self._take)
+            if self._shared:
                 s.store.files.delete(recording.id)
         finally:
             s.waiters.arrived(self._owner, self._size, arriving)
+        self.patient()  # only now: however long the recording took to arrive, its job has just begun
 
     def wait(self) -> Job:
         """The job once it is done.
@@ -209,6 +214,10 @@ class Call:
         self._settled = True
         if job is not None and job.status == "done":
             return job
+        if job is None and self._shared:
+            # Most likely the request that made it could not queue it; whoever sends this again makes it anew.
+            detail = "The job that an identical request made is not there any more; send the request again."
+            raise Problem(503, detail, headers={"Retry-After": "1"})
         raise _no_result(job)
 
     def finish(self, answer: AnyResponse) -> AnyResponse:

@@ -15,6 +15,7 @@ from webapp.errors import Problem, openai_error
 from webapp.live import LiveSegments
 from webapp.openai import shapes
 from webapp.openai.fields import Wanted
+from webapp.receiver import event_stream
 from webapp.services import Services
 from webapp.synchronous import Call, ClientGone
 
@@ -36,18 +37,7 @@ def answer(s: Services, call: Call, wanted: Wanted) -> Response:
         Problem: The job failed already.
     """
     call.begun(BEGIN_SECONDS)
-    made = Response(_sent(call, _Stream(s, call, wanted).run()), content_type="text/event-stream")
-    made.headers["Cache-Control"] = "private, no-cache, no-transform"
-    made.headers["X-Accel-Buffering"] = "no"  # nginx would keep events back
-    return made
-
-
-def _sent(call: Call, texts: Iterator[str]) -> Iterator[str]:
-    """The texts for as long as the client takes them."""
-    for text in texts:
-        if not call.receiver.takes(SEND_SECONDS):
-            return
-        yield text
+    return event_stream(call.receiver.taking(_Stream(s, call, wanted).run(), seconds=SEND_SECONDS))
 
 
 class _Stream:

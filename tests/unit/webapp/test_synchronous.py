@@ -154,6 +154,26 @@ def test_a_wait_has_an_end_and_the_job_goes_on(make: Callable[..., Flask]) -> No
     assert status(services, job) in ACTIVE, "somebody was told that it goes on"
 
 
+class Slow(io.BytesIO):
+    """A recording that takes longer to arrive than anybody waits for its job."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.tell():
+            time.sleep(1.1)
+        return super().read(size)
+
+
+def test_the_time_that_the_recording_takes_is_not_part_of_the_wait(make: Callable[..., Flask]) -> None:
+    app = make(sync_timeout_seconds=1)
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+    body, kind = head + SOUND * 60 + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+    slow = {"input_stream": Slow(body), "content_type": kind, "content_length": len(body)}
+    services: Services = app.extensions["longhand"]
+    with worker(services):
+        answer = app.test_client().post("/transcribe/demo", headers=AUTH, **slow)
+    assert answer.status_code == 200
+
+
 def test_a_client_that_leaves_ends_its_job_after_a_time_of_grace(app: Flask, services: Services) -> None:
     services.departures.grace = 0.5
     ours, theirs = socket.socketpair()
@@ -280,7 +300,7 @@ def test_the_end_of_a_job_whose_client_left_is_told(make: Callable[..., Flask]) 
 def test_a_job_that_is_being_given_up_cannot_be_joined(ask: Ask, services: Services) -> None:
     with asking(ask) as first:
         job = the_job(services)
-        (token,) = services.waiters._here
+        (token,) = until(lambda: list(services.waiters._here), 10, "the token")
         assert services.waiters.close(job, services.waiters.leave(job, token))
         with asking(ask) as second:
             jobs.cancel(services.store.database, job)
@@ -291,6 +311,20 @@ def test_a_job_that_is_being_given_up_cannot_be_joined(ask: Ask, services: Servi
     assert first[0].headers["X-Should-Retry"] == "false"
     assert second[0].status_code == 200
     assert second[0].headers["X-Job-ID"] != job
+
+
+def test_whoever_shares_a_job_that_is_not_there_any_more_may_ask_again(ask: Ask, services: Services) -> None:
+    with asking(ask) as first:
+        job = the_job(services)
+        with asking(ask) as second:
+            until(lambda: waiting(services, job) == 2, 10, "two who wait")
+            jobs.delete_record(services.store.database, job)
+            services.store.events.changed(job)
+    is_problem(first[0], 409, "conflict")
+    is_problem(second[0], 503, "queue_full")
+    assert second[0].headers["Retry-After"] == "1"
+    assert "X-Should-Retry" not in second[0].headers
+    assert folders(services) == {job}, "what the second sent is not kept"
 
 
 @pytest.mark.parametrize(
