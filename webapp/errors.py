@@ -8,8 +8,8 @@ from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
-from pipelines.errors import InputError, LonghandError, OptionsError, TransientError, UnknownModel
 from config.sockets import Stalled
+from pipelines.errors import InputError, LonghandError, OptionsError, TransientError, UnknownModel
 from store.files import StorageFull
 from tasks.flow import QueueUnavailable
 
@@ -51,6 +51,9 @@ _DETAILS = {
 }
 
 
+STALLED = "The request stood still, or came too slowly, for too long; send it again."
+
+
 class Problem(Exception):
     """An error that a client is told about.
 
@@ -58,9 +61,6 @@ class Problem(Exception):
         status: Status of HTTP.
         detail: One sentence that says what to do.
         code: Stable code; the usual one of the status when not given.
-STALLED = "The request stood still, or came too slowly, for too long; send it again."
-
-
         headers: Further headers of the answer.
         param: The field or parameter that it is about, if it is about one.
     """
@@ -93,6 +93,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(
         HTTPException, lambda error: error if (error.code or 500) < 400 else answer(_http(error))
     )
+    app.register_error_handler(Stalled, lambda _: answer(Problem(408, STALLED)))
     app.register_error_handler(LonghandError, lambda error: answer(_domain(error)))
     app.register_error_handler(StorageFull, lambda error: answer(_full(error)))
     app.register_error_handler(QueueUnavailable, lambda error: answer(_no_queue(error)))
@@ -100,7 +101,6 @@ def install(app: Flask) -> None:
 
 
 def answer(problem: Problem) -> AnyResponse:
-    app.register_error_handler(Stalled, lambda _: answer(Problem(408, STALLED)))
     """A problem as an answer, in the shape that clients of its address know."""
     if like_openai(request.path):
         return _like_openai(problem)
@@ -138,26 +138,26 @@ def _like_openai(problem: Problem) -> AnyResponse:
     return Response(body, status, headers=problem.headers, content_type="application/json")
 
 
+def stalled(error: BaseException) -> bool:
+    """Whether a body could not be read because it did not come; who reads it gets that in various wrappings."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+
+
 def _code(status: int) -> str:
     return _CODES.get(status, "invalid_option" if status < 500 else "internal")
 
 
 def _http(error: HTTPException) -> Problem:
     """What Flask and Werkzeug raise by themselves."""
+    if stalled(error):
+        return Problem(408, STALLED)
     status = error.code or 500
-def stalled(error: BaseException) -> bool:
-    """Whether a body could not be read because it did not come; who reads it gets that in various wrappings."""
-    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
-
-
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         return Problem(405, f"{request.method} is not possible here; use {allowed}.", headers={"Allow": allowed})
     if status == 500:
         return _unexpected(error)
     fallback = f"{HTTPStatus(status).phrase}; see /docs for what is possible."
-    if stalled(error):
-        return Problem(408, STALLED)
     return Problem(status, _DETAILS.get(status, fallback))
 
 

@@ -209,6 +209,6 @@ def _read(stream: Any) -> bytes:
     except RequestEntityTooLarge:
         raise
     except Exception as error:  # the server's own classes for a body cut short or wrongly framed
-        raise bad_option("The upload broke off; send it again.") from error
         if stalled(error):
             raise Problem(408, STALLED) from error
+        raise bad_option("The upload broke off; send it again.") from error
