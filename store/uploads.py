@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Float, and_, case, cast, delete, func, or_, select, update
 
 from store.database import Database, changed
 from store.idempotency import KEPT_HOURS
@@ -28,6 +28,15 @@ class NewUpload:
     length: int | None
 
 
+@dataclass(frozen=True)
+class Pending:
+    """What is unfinished."""
+
+    uploads: int
+    bytes: int
+    """Of all of them, when they will be finished."""
+
+
 def create(database: Database, new: NewUpload, *, hours: float) -> ResumableUpload:
     """Begin an upload: nothing of it is there yet.
 
@@ -49,6 +58,30 @@ def get(database: Database, upload_id: str) -> ResumableUpload | None:
     """An upload as it is now."""
     with database.read() as session:
         return session.get(ResumableUpload, upload_id)
+
+
+def pending(database: Database, owner: str, *, largest: int) -> Pending:
+    """What an owner has begun and not finished.
+
+    Args:
+        database: The record.
+        owner: Whose uploads.
+        largest: Bytes that an upload without a length may come to have.
+    """
+    # As a float: a database's whole numbers end where a few absurd lengths are added up.
+    size = func.sum(cast(func.coalesce(ResumableUpload.length, largest), Float))
+    with database.read() as session:
+        count, total = session.execute(
+            select(func.count(), size).where(_unfinished(), ResumableUpload.owner == owner)
+        ).one()
+    return Pending(count, int(total or 0))
+
+
+def missing(database: Database) -> int:
+    """Bytes that are announced, whoever did it, and have not come yet."""
+    left = func.sum(cast(ResumableUpload.length - ResumableUpload.offset, Float))
+    with database.read() as session:
+        return int(session.scalar(select(left).where(_unfinished())) or 0)
 
 
 def lock(database: Database, upload_id: str, *, claim: str, hours: float) -> bool:
@@ -136,6 +169,10 @@ def expired(database: Database) -> list[str]:
     before = now() - timedelta(seconds=GRACE_SECONDS)
     with database.read() as session:
         return list(session.scalars(select(ResumableUpload.id).where(ResumableUpload.expires_at < before)))
+
+
+def _unfinished() -> ColumnElement[bool]:
+    return and_(ResumableUpload.sha256.is_(None), ResumableUpload.expires_at > now())
 
 
 def _free(upload_id: str) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from store import jobs, uploads
 from store.files import StorageFull
 from store.models import ResumableUpload
-from webapp import overriding, schemas, tus_headers
+from webapp import overriding, pending, schemas, tus_headers
 from webapp.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.incoming import Incoming
@@ -79,6 +79,7 @@ def options(upload_id: str = "") -> AnyResponse:
         "Upload-Metadata may tell more: pairs 'key base64' with commas between them, each key once; filename is the "
         "name to show. 'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. "
         "When all are there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
+        f"An account may have {pending.MOST_UPLOADS} unfinished uploads; a finished one counts no more. "
         f"{overriding.HEADER}: PATCH (or DELETE) makes a POST to an upload's address one.",
         parameters=(
             _VERSION,
@@ -94,6 +95,7 @@ def create() -> AnyResponse:
     """Begin."""
     tus_headers.check_version(request)
     s = services()
+    tus_headers.check_extensions(request)
     length = tus_headers.length(request, max_bytes=s.settings.max_upload_bytes)
     details, name = tus_headers.metadata(request)
     checksum = tus_headers.checksum(request)
@@ -102,18 +104,19 @@ def create() -> AnyResponse:
     if brings:
         tus_headers.check_type(request)
         _check_room(body, s.settings.max_upload_bytes if length is None else length)
-    s.store.files.check_room(length or 0)
     new = uploads.NewUpload(owner=caller().account, name=name, details=details, length=length)
     upload = uploads.create(s.store.database, new, hours=s.settings.upload_hours)
-    if brings or length == 0:
-        try:
+    try:
+        pending.check(s, upload)
+        if brings or length == 0:
             with held(s, upload.id) as hold:
                 assert hold is not None  # noqa: S101  # for the type checker: nobody else knows it yet
                 receive(s, hold, upload, body, checksum)
-        except BaseException:
-            # The client does not know the address yet: nobody would ever go on with it.
-            _remove(s, upload.id)
-            raise
+    except BaseException:
+        # The client does not know the address yet: nobody would ever go on with it.
+        _remove(s, upload.id)
+        raise
+    if brings:
         upload = uploads.get(s.store.database, upload.id) or upload
     answer = _empty(201)
     answer.headers["Location"] = schemas.address(s, f"{PATH}/{upload.id}")
@@ -140,7 +143,7 @@ def create() -> AnyResponse:
                 },
             )
         },
-        problems=(404, 410),
+        problems=(400, 404, 410, 412),
     )
 )
 def show(upload_id: str) -> AnyResponse:
@@ -203,11 +206,12 @@ def append(upload_id: str) -> AnyResponse:
     length = tus_headers.number(request, "Upload-Length")
     tus_headers.check_length(length, max_bytes=s.settings.max_upload_bytes)
     checksum = tus_headers.checksum(request)
-    _check_offset(upload, offset)
+    tus_headers.check_offset(upload, offset)
     with held(s, upload.id) as hold:
         upload = find_upload(s, upload_id)
-        _check_offset(upload, offset)
-        if length is not None and _check_declared(upload, length) and hold is not None:
+        tus_headers.check_offset(upload, offset)
+        if length is not None and tus_headers.is_news(upload, length) and hold is not None:
+            pending.check_disk(s, length - offset)
             hold.declare(length)
             upload.length = length
         _check_room(body, (s.settings.max_upload_bytes if upload.length is None else upload.length) - offset)
@@ -271,23 +275,6 @@ def _check_room(body: Incoming, room: int) -> None:
 
 def _refuse_more(room: int) -> NoReturn:
     raise Problem(413, f"The upload has {room} bytes left, and the request brings more; send only what is missing.")
-
-
-def _check_offset(upload: ResumableUpload, offset: int) -> None:
-    if offset != upload.offset:
-        detail = f"The upload is at {upload.offset} bytes, not at {offset}; go on from there."
-        raise Problem(409, detail, headers={"Upload-Offset": str(upload.offset)})
-
-
-def _check_declared(upload: ResumableUpload, length: int | None) -> bool:
-    """Whether a length that came with a PATCH is news; refuse one that cannot be."""
-    if length is None or length == upload.length:
-        return False
-    if upload.length is not None:
-        raise bad_option(f"The Upload-Length of this upload is {upload.length} and cannot be changed.")
-    if length < upload.offset:
-        raise bad_option(f"The upload is at {upload.offset} bytes already, so its Upload-Length cannot be less.")
-    return True
 
 
 def _empty(status: int) -> AnyResponse:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from flask import Request
 
 from pipelines.names import display_name
+from store.models import ResumableUpload
 from webapp.errors import Problem, bad_option
 
 VERSION = "1.0.0"
@@ -80,6 +81,16 @@ def check_version(request: Request) -> None:
         detail = f"Send the header 'Tus-Resumable: {VERSION}'; no other version of the protocol is spoken here."
         status = 412 if _VERSION.fullmatch(named) else 400
         raise Problem(status, detail, code="invalid_option", headers={"Tus-Version": VERSION})
+
+
+def check_extensions(request: Request) -> None:
+    """Refuse what a client would wrongly believe to be understood.
+
+    Raises:
+        Problem: 400 the upload is to be put together of others, or is such a part.
+    """
+    if "Upload-Concat" in request.headers:
+        raise bad_option("Upload-Concat is not offered here; send the recording as one upload, without that header.")
 
 
 def number(request: Request, name: str) -> int | None:
@@ -173,3 +184,29 @@ def check_type(request: Request) -> None:
     """
     if request.mimetype != MEDIA_TYPE:
         raise Problem(415, f"Send the bytes with 'Content-Type: {MEDIA_TYPE}'.")
+
+
+def check_offset(upload: ResumableUpload, offset: int) -> None:
+    """Refuse bytes that do not begin where the upload ends.
+
+    Raises:
+        Problem: 409.
+    """
+    if offset != upload.offset:
+        detail = f"The upload is at {upload.offset} bytes, not at {offset}; go on from there."
+        raise Problem(409, detail, headers={"Upload-Offset": str(upload.offset)})
+
+
+def is_news(upload: ResumableUpload, length: int | None) -> bool:
+    """Whether an ``Upload-Length`` that came with bytes tells anything new.
+
+    Raises:
+        Problem: 400 it cannot be.
+    """
+    if length is None or length == upload.length:
+        return False
+    if upload.length is not None:
+        raise bad_option(f"The Upload-Length of this upload is {upload.length} and cannot be changed.")
+    if length < upload.offset:
+        raise bad_option(f"The upload is at {upload.offset} bytes already, so its Upload-Length cannot be less.")
+    return True

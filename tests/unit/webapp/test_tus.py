@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import secrets
+import shutil
 import threading
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from store.models import ResumableUpload
 from store.open import Store
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
+from webapp import pending
 from webapp.services import Services
 
 TUS = {**AUTH, "Tus-Resumable": "1.0.0"}
@@ -255,6 +257,8 @@ class TestRefusals:
             ({"Upload-Length": "٣"}, 400, "invalid_option"),
             ({"Upload-Length": "9" * 19}, 400, "invalid_option"),
             ({"Upload-Length": str(MB + 1)}, 413, "too_large"),
+            ({**CREATE, "Upload-Concat": "partial"}, 400, "invalid_option"),
+            ({"Upload-Concat": "final;/v1/uploads/a /v1/uploads/b"}, 400, "invalid_option"),
             ({**CREATE, "Upload-Metadata": "filename"}, 201, ""),
             ({**CREATE, "Upload-Metadata": "filename dGFsaw==, is_confidential"}, 201, ""),
             ({**CREATE, "Upload-Metadata": "filename no*base64"}, 400, "invalid_option"),
@@ -351,6 +355,69 @@ class TestRefusals:
         huge = make(max_upload_mb=1 << 40).test_client()
         answer = huge.post("/v1/uploads", headers={**TUS, "Upload-Length": str(1 << 59)})
         assert is_problem(answer, 503, "internal") and answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("services", ["disk"], indirect=True)
+class TestBounds:
+    """What may be announced and not be there yet."""
+
+    def another(self, client: FlaskClient, length: int | None = 1, **headers: str) -> TestResponse:
+        size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
+        return client.post("/v1/uploads", headers={**TUS, **size, **headers})
+
+    def test_so_many_at_once(
+        self,
+        client: FlaskClient,
+        services: Services,
+        patch: Callable[..., TestResponse],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(pending, "MOST_UPLOADS", 3)
+        paths = [self.another(client).headers["Location"].removeprefix("http://localhost") for _ in range(3)]
+        refused = self.another(client)
+        assert is_problem(refused, 429, "rate_limited") and int(refused.headers["Retry-After"]) > 0
+        _, key = keys.create(services.store.database, "other", scopes=("read", "transcribe"))
+        assert self.another(client, Authorization=f"Bearer {key}").status_code == 201
+        # Neither a finished nor a deleted one counts, nor one whose time is over.
+        assert patch(paths[0], 0, b"x").status_code == 204
+        assert self.another(client).status_code == 201
+        assert client.delete(paths[1], headers=TUS).status_code == 204
+        assert self.another(client).status_code == 201
+        change(services, paths[2], expires_at=jobs.now() - timedelta(seconds=1))
+        assert self.another(client).status_code == 201
+        assert is_problem(self.another(client), 429, "rate_limited")
+
+    def test_so_many_bytes_together(
+        self, make: Callable[..., Flask], patch: Callable[..., TestResponse], services: Services
+    ) -> None:
+        app = make(max_upload_mb=1, max_pending_upload_gb=2 / 1024)
+        app.extensions["longhand"] = dataclasses.replace(app.extensions["longhand"], store=services.store)
+        client = app.test_client()
+        first = self.another(client, MB)
+        assert self.another(client, None).status_code == 201, "counts as the most that it may become"
+        assert is_problem(self.another(client, 1), 413, "too_large")
+        assert patch(first.headers["Location"].removeprefix("http://localhost"), 0, bytes(MB)).status_code == 204
+        assert self.another(client, MB).status_code == 201
+        assert is_problem(self.another(client, 1), 413, "too_large")
+
+    def test_one_is_always_possible(self, services: Services, make: Callable[..., Flask]) -> None:
+        client = make(max_upload_mb=1, max_pending_upload_gb=1e-9).test_client()
+        assert self.another(client, MB).status_code == 201
+        assert is_problem(self.another(client, 1), 413, "too_large")
+
+    def test_the_disk_has_room_for_all_that_is_announced(
+        self, make: Callable[..., Flask], services: Services, tmp_path: Path
+    ) -> None:
+        app = make(max_upload_mb=1 << 40, max_pending_upload_gb=1 << 40)
+        app.extensions["longhand"] = dataclasses.replace(app.extensions["longhand"], store=services.store)
+        client = app.test_client()
+        most = shutil.disk_usage(tmp_path).free * 6 // 10
+        assert self.another(client, most).status_code == 201
+        assert is_problem(self.another(client, most), 503, "internal")
+        deferred = self.another(client, None).headers["Location"].removeprefix("http://localhost")
+        late = client.patch(deferred, headers={**TUS, "Upload-Offset": "0", "Upload-Length": str(most)})
+        assert is_problem(late, 503, "internal")
+        assert client.head(deferred, headers=TUS).headers["Upload-Defer-Length"] == "1"
 
 
 def change(services: Services, path: str, **columns: Any) -> None:
@@ -642,6 +709,10 @@ class TestJobs:
     @pytest.mark.parametrize("named", ["x", "0" * 32, "../" * 9, "%s,%s", "é"])
     def test_what_there_is_not(self, client: FlaskClient, named: str) -> None:
         assert is_problem(send(client, named), 404, "not_found")
+
+    def test_a_request_names_so_many_at_most(self, client: FlaskClient) -> None:
+        several = {"url": ["https://example.org/a.mp3"] * 500, "upload": [f"{n:032x}" for n in range(501)]}
+        assert is_problem(client.post("/v1/jobs", headers=AUTH, json=several), 413, "too_large")
 
     def test_once_is_enough(self, client: FlaskClient, upload: Callable[..., str]) -> None:
         upload_id = upload()
