@@ -49,6 +49,7 @@ class NewJob:
     request_id: str | None = None
     webhook_url: str | None = None
     fingerprint: str | None = None
+    audio_quota: float | None = None
 
 
 def new_id() -> str:
@@ -225,6 +226,7 @@ def fail(
         won = _move(session, job_id, ACTIVE, owned, status="failed", error=error, finished_at=now())
         if won:
             _close_steps(session, job_id, failed=stage)
+            book(session, job_id, whole=False)
             totals.ended(session, job_id, "failed")
         return won
 
@@ -242,6 +244,7 @@ def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
         won = _move(session, job_id, ACTIVE, unclaimed, status="cancelled", finished_at=now())
         if won:
             _close_steps(session, job_id, failed=None)
+            book(session, job_id, whole=False)
             totals.ended(session, job_id, "cancelled")
         return won
 

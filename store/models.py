@@ -68,6 +68,8 @@ class Job(Record):
     """Who is told of its end."""
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     """Of a synchronous request: what it asked for. Those that ask for the same at the same time share one job."""
+    audio_quota: Mapped[float | None]
+    """Seconds a day that the key it was sent with may have transcribed; None: no limit."""
     created_at: Mapped[datetime]
     submitted_at: Mapped[datetime]
     """When its work was last put on a queue."""

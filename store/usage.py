@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store.database import Database
-from store.models import ACTIVE, Job, Usage
+from store.models import ACTIVE, WHOLE, Job, Step, Usage
 
 GROUPS = ("key", "day", "model")
 """What usage can be grouped by."""
@@ -27,11 +27,25 @@ class Sum:
     bytes: int
 
 
-def book(session: Session, job_id: str) -> None:
-    """Book a job in the transaction that ends it; a job that was booked before is not booked again."""
+def book(session: Session, job_id: str, *, whole: bool = True) -> None:
+    """Book a job in the transaction that ends it, once: if it is tried again, only what more was done is added.
+
+    Args:
+        session: The transaction.
+        job_id: The job.
+        whole: Whether it came to its end. Else the share of its chunks that were transcribed counts: their text was
+            there to be read.
+    """
     # Read anew: the length is often learned after the row was made.
     job = session.get(Job, job_id, populate_existing=True)
-    if job is None or session.get(Usage, job_id) is not None:
+    if job is None:
+        return
+    seconds = (job.duration or 0.0) * (1.0 if whole else _share(session, job_id))
+    booked = session.get(Usage, job_id)
+    if booked is not None:
+        booked.audio_seconds = max(booked.audio_seconds, seconds)
+        return
+    if not whole and not seconds:
         return
     at = datetime.now(UTC)
     session.add(
@@ -41,7 +55,7 @@ def book(session: Session, job_id: str) -> None:
             day=at.date().isoformat(),
             # Its end says more than its beginning, should it be a long path.
             model=str(job.options.get("model") or "")[-_MODEL:],
-            audio_seconds=job.duration or 0.0,
+            audio_seconds=seconds,
             bytes=job.source_bytes,
             at=at,
         )
@@ -70,6 +84,15 @@ def totals(
     return [Sum(tuple(row[:-3]), float(row[-3] or 0), int(row[-2]), int(row[-1] or 0)) for row in rows]
 
 
+def used_up(database: Database, job_id: str) -> bool:
+    """Whether others used up the day's audio of the key that sent this job, whose length is known by now."""
+    with database.read() as session:
+        job = session.get(Job, job_id)
+    if job is None or job.audio_quota is None:
+        return False
+    return counted_today(database, job.owner) - (job.duration or 0.0) >= job.audio_quota
+
+
 def today() -> date:
     """The day it is, in UTC: usage knows no other."""
     return datetime.now(UTC).date()
@@ -81,6 +104,12 @@ def counted_today(database: Database, owner: str) -> float:
     active = select(func.sum(Job.duration)).where(Job.owner == owner, Job.status.in_(ACTIVE))
     with database.read() as session:
         return float(session.scalar(booked) or 0) + float(session.scalar(active) or 0)
+
+
+def _share(session: Session, job_id: str) -> float:
+    """How much of a job's chunks was done."""
+    chunks = select(func.count()).select_from(Step).where(Step.job_id == job_id, Step.item != WHOLE)
+    return (session.scalar(chunks.where(Step.status == "done")) or 0) / (session.scalar(chunks) or 1)
 
 
 def until_tomorrow() -> float:

@@ -101,6 +101,7 @@ def upgrade() -> None:
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.add_column(sa.Column('webhook_url', sa.String(length=2048), nullable=True))
         batch_op.add_column(sa.Column('speaker_names', sa.JSON(), nullable=False, server_default='{}'))
+        batch_op.add_column(sa.Column('audio_quota', sa.Double(), nullable=True))
         batch_op.add_column(sa.Column('fingerprint', sa.String(length=64), nullable=True))
         batch_op.create_index('jobs_in_flight', ['owner', 'fingerprint'], unique=True, sqlite_where=sa.text("status IN ('queued', 'running')"), postgresql_where=sa.text("status IN ('queued', 'running')"))
         batch_op.create_index('jobs_waiting', ['submitted_at'], unique=False, sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
