@@ -13,9 +13,13 @@ from webapp.errors import bad_option
 from webapp.options import JobRequest, check_fields
 from webapp.services import Services
 from webapp.synchronous import Fields, reading
+from webapp.uploads import MAX_FIELD_BYTES as PLAIN_FIELD_BYTES
 from webapp.values import BOOLEANS
 
-MAX_FIELD_BYTES = 16 << 20
+MAX_SPEAKERS = 4
+MAX_SAMPLE = 2_600_000
+"""Characters of one sample of a voice: 10 s of 48 kHz, 16 bit, stereo, without compression, as base64."""
+MAX_FIELD_BYTES = MAX_SPEAKERS * MAX_SAMPLE + PLAIN_FIELD_BYTES
 """All fields of a form together: samples of voices come as text."""
 STREAM_CHUNK_SECONDS = 60
 """Length of the pieces whose text is sent as they finish, unless the request says otherwise."""
@@ -77,10 +81,14 @@ class Wishes(Plain):
         [], description=f"Names and words to expect, besides hotwords; as many count as fit into {MAX_TEXT} characters."
     )
     known_speaker_names: list[str] = Field(
-        [], max_length=4, description="Names of the speakers in known_speaker_references; without effect as yet."
+        [],
+        max_length=MAX_SPEAKERS,
+        description="Names of the speakers in known_speaker_references; without effect as yet.",
     )
     known_speaker_references: list[str] = Field(
-        [], max_length=4, description="As many samples of voices as there are names, as data URLs."
+        [],
+        max_length=MAX_SPEAKERS,
+        description="As many samples of voices as there are names, of at most 10 seconds each, as data URLs.",
     )
 
     @property
@@ -120,6 +128,7 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
     values = {name: _value(kind, name, given) for name, given in mine.items() if given}
     wishes = Wishes.model_validate(check_fields(kind, values).model_dump())
     _check_speakers(wishes)
+    wishes = wishes.model_copy(update={"known_speaker_references": []})  # megabytes, for as long as somebody waits
     model = _once("model", jobs.pop("model", []))
     jobs |= {"model": [model]} if model else {}
     _translate(jobs, translate)
@@ -184,6 +193,9 @@ def _check_speakers(wishes: Wishes) -> None:
     names, samples = wishes.known_speaker_names, wishes.known_speaker_references
     if len(names) != len(samples):
         detail = "known_speaker_names and known_speaker_references must have as many entries as each other."
+        raise bad_option(detail, param="known_speaker_references")
+    if any(len(sample) > MAX_SAMPLE for sample in samples):
+        detail = f"A sample of a voice may have at most {MAX_SAMPLE} characters; send 10 seconds, or compress it."
         raise bad_option(detail, param="known_speaker_references")
     if any(not re.match(r"data:[^,]{0,200},", sample) for sample in samples):
         detail = "known_speaker_references must be data URLs such as data:audio/wav;base64,…"

@@ -11,7 +11,7 @@ from pipelines.documents import Segment, Transcript
 from tests.unit.webapp.conftest import some_transcript
 from webapp.errors import Problem
 from webapp.openai import shapes
-from webapp.openai.fields import read
+from webapp.openai.fields import MAX_FIELD_BYTES, MAX_SAMPLE, read
 from webapp.services import Services
 
 
@@ -104,6 +104,10 @@ def test_empty_fields_count_as_not_given(services: Services) -> None:
         ("model", {"model": ["demo", "demo"]}),
         ("known_speaker_references", {"known_speaker_names[]": "Ada"}),
         ("known_speaker_references", {"known_speaker_names": "Ada", "known_speaker_references": "ada.wav"}),
+        (
+            "known_speaker_references",
+            {"known_speaker_names": "Ada", "known_speaker_references": f"data:,{'A' * MAX_SAMPLE}"},
+        ),
         ("known_speaker_names", {"known_speaker_names": list("abcde"), "known_speaker_references": ["data:,"] * 5}),
         ("word_timestamps", {"word_timestamps": "no", "include": "logprobs"}),
         ("word_timestamps", {"word_timestamps": "false", "timestamp_granularities": "word"}),
@@ -115,6 +119,15 @@ def test_empty_fields_count_as_not_given(services: Services) -> None:
 )
 def test_what_cannot_be_used_is_named(services: Services, param: str, form: dict[str, Any]) -> None:
     refused(services, param, **form)
+
+
+def test_samples_of_voices_are_not_kept_while_somebody_waits(services: Services) -> None:
+    sample = f"data:,{'A' * (MAX_SAMPLE - 6)}"
+    form = {"known_speaker_names[]": list("abcd"), "known_speaker_references[]": [sample] * 4}
+    found = read(services, form, translate=False)
+    assert found.wishes.known_speaker_names == list("abcd")
+    assert "AAAA" not in str(found)
+    assert sum(len(text) for texts in form.values() for text in texts) < MAX_FIELD_BYTES
 
 
 def test_translations_take_less(services: Services) -> None:
