@@ -59,6 +59,7 @@ def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: li
     found = [
         Program("web", _module(*web), stop_seconds=WEB_STOP_SECONDS),
         Program("cpu", _worker(settings, "cpu", "cpu", cpu_workers), stop_signal="QUIT"),
+        Program("net", _worker(settings, "net", "net", settings.net_threads, pool="threads"), stop_signal="QUIT"),
     ]
     for number in range(1, gpu_workers + 1):
         seen = {"CUDA_VISIBLE_DEVICES": gpus[(number - 1) % len(gpus)]} if len(gpus) > 1 else {}
@@ -72,11 +73,11 @@ def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: li
     ]
 
 
-def _worker(settings: Settings, name: str, queue: str, concurrency: int) -> tuple[str, ...]:
-    pool = ("--pool", "prefork", "--concurrency", str(concurrency))
+def _worker(settings: Settings, name: str, queue: str, concurrency: int, *, pool: str = "prefork") -> tuple[str, ...]:
+    size = ("--pool", pool, "--concurrency", str(concurrency))
     # Workers that ask each other who is there and what was revoked start slower; the record knows both.
     quick = ("--without-mingle", "--without-gossip")
-    return (*_celery("worker"), "-Q", queue, *pool, "-n", f"{name}@%h", *quick, "-l", settings.log_level)
+    return (*_celery("worker"), "-Q", queue, *size, "-n", f"{name}@%h", *quick, "-l", settings.log_level)
 
 
 def _celery(command: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ else:
 
 CPU = "cpu"
 """The queue of everything that needs no model; also of the tasks that only move jobs along."""
+NET = "net"
+"""The queue of everything that waits for other people's servers, which may take its time: nothing else is on it."""
 
 
 def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: bool = False) -> Celery:
@@ -28,13 +30,13 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
             listens by a call that is meant to hang.)
     """
     app = Celery("longhand", broker=settings.broker, set_as_current=False)
-    queues = sorted({CPU, *(s.queue for s in stages.values())})
+    queues = sorted({CPU, NET, *(s.queue for s in stages.values())})
     exchange = Exchange("longhand", type="direct")
     app.conf.update(_settings(settings))
     app.conf.update(
         # Each its own routing key: queues that share one would each get a copy of every message.
         task_queues=[Queue(name, exchange, routing_key=name) for name in queues],
-        task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()},
+        task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()} | {"webhook.*": {"queue": NET}},
     )
     if sends_only:
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 8}

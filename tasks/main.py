@@ -6,7 +6,7 @@ from celery import signals
 
 from config import logging as longhand_logging
 from config.settings import Settings
-from tasks import lease, outcome, run, upkeep, webhooks
+from tasks import lease, outcome, run, threads, upkeep, webhooks
 from tasks.worker import make_worker
 
 settings = Settings()
@@ -18,6 +18,7 @@ upkeep.register(worker)
 webhooks.register(worker)
 outcome.connect(worker)
 lease.install(worker)
+threads.install()
 
 
 @signals.setup_logging.connect(weak=False)
@@ -33,6 +34,7 @@ def _name(sender: str, **_: Any) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _child(**_: Any) -> None:
+    # Of a forked child alone: threads share the parent's store, which allows for that, and hold no models.
     worker.store.reopen()
     if not worker.queues:
         worker.queues = sorted(app.amqp.queues.consume_from)

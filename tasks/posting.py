@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines import addresses
+from tasks.threads import check_stopping
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +53,9 @@ def post(
         headers: All of them, but those of the connection.
         allow_private: Whether addresses that are not public may be asked.
         seconds: Time for the whole.
+
+    Raises:
+        tasks.threads.HandedBack: This worker stops; whether the server has got it is not known.
     """
     import httpx
 
@@ -176,7 +180,8 @@ class _Limit:
         return time.monotonic() >= self._end
 
     def check(self) -> None:
-        """Raise if time is up."""
+        """Raise if time is up, for this or for the whole process."""
+        check_stopping()
         if self.passed:
             raise _OutOfTime
 

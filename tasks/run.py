@@ -11,10 +11,11 @@ from typing import NoReturn
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
 from pipelines.stage import Stage
-from store import jobs, steps
+from store import jobs, steps, usage
 from store.files import StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
@@ -22,13 +23,14 @@ from tasks import webhooks
 from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
+from tasks.threads import HandedBack
 from tasks.watch import STALE_SECONDS, Watch
 from tasks.worker import Worker
 from tasks.workfiles import WorkFiles
 
 log = logging.getLogger(__name__)
 
-AWAY = (OperationalError, RedisError, QueueUnavailable, ConnectionError)
+AWAY = (OperationalError, PoolTimeout, RedisError, QueueUnavailable, ConnectionError)
 """Our own servers are not there for a moment."""
 TAKEN_SECONDS = 3.0
 """When to look again at work that an earlier delivery of the same message seems to be doing."""
@@ -104,6 +106,8 @@ def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) 
         _do(worker, stage, piece, claim)
     except Cancelled:
         _drop(task)
+    except HandedBack as stopping:
+        _hand_back(worker, task, piece, claim, stopping)
     except Exception as error:
         if _unwanted(worker, piece, claim):
             # The job was deleted or failed elsewhere, and its files taken away under this run: no error of anybody's.
@@ -146,7 +150,12 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
         files.keep()
     if stage.describes:
         with store.files.open(piece.job_id, stage.describes) as stream:
-            jobs.describe(store.database, piece.job_id, json.load(stream))
+            facts = json.load(stream)
+        jobs.describe(store.database, piece.job_id, facts)
+        if "duration" in facts and usage.used_up(store.database, piece.job_id):
+            # At submission nobody knew how long it is.
+            detail = "The audio that the API key has for a day is used up; try the job again after midnight UTC."
+            raise OptionsError(detail, code="rate_limited")
     won = steps.done(store.database, piece, claim)
     if jobs.status(store.database, piece.job_id) is None:
         # Deleted while the files were being kept; upkeep would find them only after a day.
@@ -173,6 +182,16 @@ def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: B
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.warning("%s of job %s is tried again: %s", piece.stage, piece.job_id, error)
     _again(task, _backoff(task), error)
+
+
+def _hand_back(worker: Worker, task: AnyTask, piece: Piece, claim: str, stopping: HandedBack) -> NoReturn:
+    """Free the step and put the message back on the queue; the start does not count."""
+    try:
+        steps.release(worker.store.database, piece, claim, refund=True)
+    except AWAY as away:
+        log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
+    log.info("%s of job %s is handed back", piece.stage, piece.job_id)
+    _again(task, 0.0, stopping)
 
 
 def _go_on(worker: Worker, piece: Piece) -> None:

@@ -14,6 +14,7 @@ from pipelines.errors import Cancelled
 from store import Store, jobs, steps
 from store.models import ACTIVE
 from store.steps import Piece
+from tasks.threads import check_stopping
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ class Watch:
 
         Raises:
             Cancelled: The job was cancelled or failed, or somebody else has taken this piece over.
+            tasks.threads.HandedBack: This worker stops.
         """
+        check_stopping()
         if self._unwanted.is_set():
             raise Cancelled("The job was cancelled.")
         at = time.monotonic()
@@ -81,7 +84,7 @@ class Watch:
 
     def _stop_process(self) -> None:
         """End what cannot be told to stop: the worker starts another process, and loads its model anew."""
-        if current_process().name == "MainProcess":  # not a worker's child: nobody would start another
+        if current_process().name == "MainProcess":  # a thread, not a worker's child: nobody would start another
             return
         log.warning("%s of job %s is not wanted any more and does not stop: its process ends", *self._piece[1::-1])
         os.kill(os.getpid(), signal.SIGKILL)

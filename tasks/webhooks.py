@@ -8,27 +8,30 @@ import json
 import logging
 import random
 import socket
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.settings import Settings
 from config.version import program_version
 from store import deliveries, jobs, keys, views
 from store.models import Delivery
-from tasks.app import CPU, AnyTask
+from tasks.app import NET, AnyTask
 from tasks.flow import Flow
 from tasks.posting import Outcome, post
+from tasks.threads import HandedBack
 
 if TYPE_CHECKING:
     from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
 
-AWAY = (BrokerError, RedisError, OperationalError)
+AWAY = (BrokerError, RedisError, OperationalError, PoolTimeout)
 SOON_SECONDS = 60.0
 """A try that is due within this time gets a message that waits for it; later ones are found."""
 MAX_RETRY_AFTER = 6 * 3600.0
@@ -39,14 +42,23 @@ _OURS = "Something went wrong on our side; the operator finds the reason in the 
 
 def register(worker: "Worker") -> None:
     """Make the tasks."""
+    places = Places(max(1, worker.settings.net_threads // 2))
 
     @worker.app.task(name="webhook.deliver", soft_time_limit=45, time_limit=60)
     def send(delivery_id: str) -> None:
         """Try a delivery once."""
+        if not places.take():
+            return
         try:
             deliver(worker, delivery_id)
+        except HandedBack:
+            log.info("delivery %s is tried again within two minutes: this worker stops", delivery_id)
         except AWAY as error:
             log.warning("delivery %s is tried again later: %s", delivery_id, type(error).__name__)
+        finally:
+            crowded = places.give_back()
+        if crowded:
+            tell(worker.flow, limit=places.count)
 
     @worker.app.task(name="webhook.due", bind=True)
     def due(_: AnyTask) -> None:
@@ -60,13 +72,36 @@ def register(worker: "Worker") -> None:
             log.warning("what is due is sent a little later: %s", type(error).__name__)
 
 
-def tell(flow: Flow, job_id: str) -> None:
-    """Have the end of a job told at once. Best effort: what is not told now is told soon."""
+class Places:
+    """How many deliveries one process makes at once: receivers that hang must leave threads for everything else."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = threading.Semaphore(count)
+        self._crowded = threading.Event()
+
+    def take(self) -> bool:
+        """Whether there was one. Whoever gets none need not wait: what is due stands in the record."""
+        if self._free.acquire(blocking=False):
+            return True
+        self._crowded.set()
+        return False
+
+    def give_back(self) -> bool:
+        """Whether somebody was refused since this was last asked, so that the record must be asked what is due."""
+        self._free.release()
+        crowded = self._crowded.is_set()
+        self._crowded.clear()
+        return crowded
+
+
+def tell(flow: Flow, job_id: str | None = None, *, limit: int = 100) -> None:
+    """Have what is due, of one job or at all, told at once. Best effort: what is not told now is told soon."""
     try:
-        for delivery_id in deliveries.due(flow.store.database, job_id=job_id):
+        for delivery_id in deliveries.due(flow.store.database, job_id=job_id, limit=limit):
             _message(flow, delivery_id)
     except AWAY as error:
-        log.warning("the end of job %s is told a little later: %s", job_id, type(error).__name__)
+        log.warning("the end of job %s is told a little later: %s", job_id or "…", type(error).__name__)
 
 
 def deliver(worker: "Worker", delivery_id: str) -> None:
@@ -77,7 +112,7 @@ def deliver(worker: "Worker", delivery_id: str) -> None:
         return
     try:
         outcome = _try(worker, delivery)
-    except AWAY:
+    except (HandedBack, *AWAY):
         raise
     except Exception:  # whatever it is, it must not be tried for ever
         log.exception("delivery %s could not be made", delivery_id)
@@ -167,5 +202,6 @@ def _settle(worker: "Worker", delivery: Delivery, outcome: Outcome) -> None:
 
 
 def _message(flow: Flow, delivery_id: str, **options: float) -> None:
-    signature: Any = flow.app.signature("webhook.deliver", args=[delivery_id], immutable=True, queue=CPU)
-    signature.apply_async(**options)
+    signature: Any = flow.app.signature("webhook.deliver", args=[delivery_id], immutable=True, queue=NET)
+    # Before recordings that wait to be fetched: a delivery takes seconds.
+    signature.apply_async(priority=0, **options)

@@ -95,6 +95,7 @@ class Stack:
         *,
         gpu_workers: int = 1,
         cpu_children: int = 2,
+        net_threads: int = 16,
         beat: bool = False,
         flower: bool = False,
         **env: str,
@@ -104,6 +105,7 @@ class Stack:
         self.port = free_port()
         self.flower_port = free_port()
         self.gpu_workers, self.cpu_children, self.beat, self.flower = gpu_workers, cpu_children, beat, flower
+        self.net_threads = net_threads
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         threads = max(1, (os.cpu_count() or 1) // max(gpu_workers, 1))
         self.env = {
@@ -118,6 +120,7 @@ class Stack:
             "BIND_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_PASSWORD": "flower-password",
+            "NET_THREADS": str(net_threads),
             "LOG_LEVEL": "INFO",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
@@ -138,6 +141,7 @@ class Stack:
             subprocess.run([sys.executable, "-c", upgrade], env=self.env, check=True, cwd=self.folder)
             self.start_web()
             self.start_worker("cpu", "cpu", self.cpu_children)
+            self.start_worker("net", "net", self.net_threads, pool="threads")
             for n in range(1, self.gpu_workers + 1):
                 self.start_worker(f"gpu{n}", "gpu", 1)
             if self.beat:
@@ -174,9 +178,9 @@ class Stack:
     def start_web(self) -> None:
         self.start("web", ["gunicorn", "-c", str(ROOT / "config" / "gunicorn.py"), "webapp.main:app"])
 
-    def start_worker(self, name: str, queue: str, children: int) -> None:
-        pool = ["--pool", "prefork", "--concurrency", str(children), "--without-mingle", "--without-gossip"]
-        self.start(name, ["celery", "-A", "tasks.main", "worker", "-Q", queue, "-n", f"{name}@test", *pool])
+    def start_worker(self, name: str, queue: str, children: int, *, pool: str = "prefork") -> None:
+        size = ["--pool", pool, "--concurrency", str(children), "--without-mingle", "--without-gossip"]
+        self.start(name, ["celery", "-A", "tasks.main", "worker", "-Q", queue, "-n", f"{name}@test", *size])
 
     def wait_ready(self, seconds: float = 60) -> None:
         def ready() -> bool:

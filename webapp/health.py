@@ -139,7 +139,7 @@ def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
         "redis": _check(up["workers"], "Redis does not answer; see whether it runs (REDIS_URL)."),
         "storage": _check(up["storage"], "Files cannot be stored; see whether there is space (STORAGE_URL)."),
     }
-    for queue in sorted({stage.queue for stage in s.flow.stages.values()}):
+    for queue in sorted(s.flow.app.amqp.queues):
         checks[f"queue {queue}"] = _check(queue in served, f"No worker serves the queue {queue}; start one.")
     return checks, there
 

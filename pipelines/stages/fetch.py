@@ -14,7 +14,7 @@ class Options(StageOptions):
 
 
 @stage(
-    queue="cpu",
+    queue="net",
     reads=[],
     writes=["source", "fetched.json"],
     describes="fetched.json",

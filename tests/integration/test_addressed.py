@@ -38,11 +38,11 @@ def test_a_recording_is_fetched_and_transcribed(stack: Stack, web: WebServer) ->
     assert stack.transcript(done["id"])["text"].startswith("Welcome to the product demo.")
     audio = stack.client.get(f"/v1/jobs/{done['id']}/audio")
     assert audio.content == SAMPLE.read_bytes() and audio.headers["ETag"].strip('"') == done["source"]["sha256"]
-    assert not any("geheim" in stack.log(name) for name in ("web", "cpu", "gpu1", "gpu2", "beat", "flower"))
+    assert not any("geheim" in stack.log(name) for name in ("web", "cpu", "net", "gpu1", "gpu2", "beat", "flower"))
 
 
 def test_what_is_not_there_fails_with_a_sentence_and_can_be_tried_again(stack: Stack, web: WebServer) -> None:
-    logged = len(stack.log("cpu"))
+    logged = len(stack.log("net"))
     failed = stack.wait(send(stack, url=web.url("/later")))
     assert (failed["status"], failed["error"]["code"], failed["error"]["stage"]) == (
         "failed",
@@ -53,7 +53,7 @@ def test_what_is_not_there_fails_with_a_sentence_and_can_be_tried_again(stack: S
     web.answers["/later"] = lambda visit: visit.give(SAMPLE.read_bytes())
     stack.client.post(f"/v1/jobs/{failed['id']}/retry").raise_for_status()
     assert stack.wait(failed["id"])["status"] == "done"
-    assert "Traceback" not in stack.log("cpu")[logged:]
+    assert "Traceback" not in stack.log("net")[logged:]
 
 
 def test_a_cancel_ends_a_silent_download(stack: Stack, web: WebServer) -> None:

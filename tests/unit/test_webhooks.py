@@ -67,7 +67,7 @@ def make_due(worker: Worker, delivery: Delivery) -> None:
 
 def messages(worker: Worker) -> int:
     with redis.Redis.from_url(worker.settings.redis_url) as client:
-        return sum(client.llen(name) for name in client.keys("cpu*"))  # type: ignore[misc,union-attr]
+        return sum(client.llen(name) for name in client.keys("net*"))  # type: ignore[misc,union-attr]
 
 
 def test_it_is_signed_and_says_what_the_api_says(worker: Worker, receiver: Receiver) -> None:
@@ -223,3 +223,12 @@ def test_links_have_an_address_without_a_request(host: str, base: str) -> None:
     assert webhooks.base_address(settings) == base
     everywhere = settings.model_copy(update={"bind_host": "0.0.0.0"})
     assert "0.0.0.0" not in webhooks.base_address(everywhere)
+
+
+def test_who_finds_no_place_is_remembered_once() -> None:
+    places = webhooks.Places(2)
+    assert places.take() and places.take()
+    assert not places.take() and not places.take()
+    assert places.give_back(), "somebody was refused"
+    assert not places.give_back()
+    assert places.take()

@@ -44,7 +44,7 @@ def test_what_was_not_set_is_left_to_its_default() -> None:
 
 def test_work_is_handed_back_and_requests_are_ended() -> None:
     found = {p.name: p.stop_signal for p in programs(Settings(), cpu_workers=1, gpu_workers=1, gpus=[])}
-    assert found == {"web": "TERM", "cpu": "QUIT", "gpu1": "QUIT", "beat": "TERM", "flower": "TERM"}
+    assert found == {"web": "TERM", "cpu": "QUIT", "net": "QUIT", "gpu1": "QUIT", "beat": "TERM", "flower": "TERM"}
 
 
 def test_other_databases_are_left_as_they_are() -> None:

@@ -67,7 +67,7 @@ def test_each_gpu_has_its_own_worker(tmp_path: Path) -> None:
     found = programs(Settings(data_dir=tmp_path), cpu_workers=3, gpu_workers=4, gpus=["0", "2"])
     seen = {p.name: p.variables.get("CUDA_VISIBLE_DEVICES") for p in found if p.name.startswith("gpu")}
     assert seen == {"gpu1": "0", "gpu2": "2", "gpu3": "0", "gpu4": "2"}
-    assert [p.name for p in found if not p.name.startswith("gpu")] == ["web", "cpu", "beat", "flower"]
+    assert [p.name for p in found if not p.name.startswith("gpu")] == ["web", "cpu", "net", "beat", "flower"]
 
 
 def test_the_end_of_a_log(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from webapp.services import Services
 
 def workers_are_there(services: Services, model: str = "demo") -> None:
     services.store.events.here("gpu@a", ["gpu"])
-    services.store.events.here("cpu@a", ["cpu"])
+    services.store.events.here("cpu@a", ["cpu", "net"])
     services.store.events.holds("gpu@a", [{"name": model, "device": "cpu", "compute_type": "int8"}])
 
 
@@ -30,7 +30,7 @@ def test_with_everything_there(client: FlaskClient, services: Services) -> None:
     assert [w["code"] for w in health.json["warnings"]] == ["demo_model"]
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json["ready"]) == (200, True)
-    assert set(ready.json["checks"]) == {"database", "redis", "storage", "queue cpu", "queue gpu"}
+    assert set(ready.json["checks"]) == {"database", "redis", "storage", "queue cpu", "queue gpu", "queue net"}
 
 
 def test_a_real_model_needs_no_warning_and_a_folder_is_not_told(make: Callable[..., Flask]) -> None:
@@ -44,7 +44,7 @@ def test_a_real_model_needs_no_warning_and_a_folder_is_not_told(make: Callable[.
 
 
 def test_a_worker_without_a_model_yet_is_loading(client: FlaskClient, services: Services) -> None:
-    services.store.events.here("all@a", ["gpu", "cpu"])
+    services.store.events.here("all@a", ["gpu", "cpu", "net"])
     health = client.get("/health")
     assert (health.status_code, health.json["model"]["status"]) == (200, "loading")
 
@@ -54,7 +54,7 @@ def test_a_queue_without_a_worker_is_named(client: FlaskClient, services: Servic
     ready = client.get("/health/ready")
     assert ready.status_code == 503 and ready.headers["Retry-After"]
     wrong = {name for name, check in ready.json["checks"].items() if not check["ok"]}
-    assert wrong == {"queue gpu"}
+    assert wrong == {"queue gpu", "queue net"}
     assert "gpu" in ready.json["checks"]["queue gpu"]["detail"]
     health = client.get("/health")
     assert (health.status_code, health.json["gateway"]) == (503, "degraded")
