@@ -48,6 +48,12 @@ class FetchFailed(InputError):
     code = "invalid_option"
 
 
+class RemoteTrouble(InputError):
+    """The address may be right, but its server does not do its part; another time it may."""
+
+    code = "fetch_failed"
+
+
 class Bounds(Protocol):
     """The part of the operator's limits that matters here (``pipelines.stage.Limits``)."""
 
@@ -86,8 +92,8 @@ def fetch(
         silence_seconds: How long a server may be silent.
 
     Raises:
-        pipelines.errors.InputError: ``too_large``, ``timeout``, ``unsupported_media`` (a web page, nothing at all) or
-            ``invalid_option`` (there is nothing, or nothing for us).
+        pipelines.errors.InputError: ``too_large``, ``timeout``, ``unsupported_media`` (a web page, nothing at all),
+            ``invalid_option`` (there is nothing, or nothing for us) or ``fetch_failed`` (its server's trouble).
         pipelines.addresses.AddressRefused: It leads to where nobody may be led.
         pipelines.errors.Cancelled: From ``progress``.
         OSError: The file cannot be written.
@@ -182,19 +188,19 @@ class _Download:
                 answer.close()
             self._got.finish()
         except HostNotFound as error:
-            raise _Passing(FetchFailed(error.detail)) from error
+            raise _Passing(RemoteTrouble(error.detail)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if _has_cause(error, ssl.SSLCertVerificationError):
                 detail = f"The certificate of {self._host} is not valid, so nothing is fetched from there."
-                raise FetchFailed(detail) from error
+                raise RemoteTrouble(detail) from error
             detail = f"The server {self._host} cannot be reached; check the address, or try again later."
-            raise _Passing(FetchFailed(detail)) from error
+            raise _Passing(RemoteTrouble(detail)) from error
         except httpx.TimeoutException as error:
             detail = f"The server {self._host} fell silent; try again later, or upload the recording."
             raise _Passing(InputError(detail, code="timeout")) from error
         except httpx.TransportError as error:
             detail = f"The connection to {self._host} broke off again and again; try again later."
-            raise _Passing(FetchFailed(detail)) from error
+            raise _Passing(RemoteTrouble(detail)) from error
 
     def _open(self, http: "httpx.Client") -> "httpx.Response":
         """The answer at the end of all redirects."""
@@ -224,7 +230,7 @@ class _Download:
         resumes = status == 206 and self._fits(headers.get("Content-Range", ""))
         if status == 416 or (status == 206 and not resumes):
             self._got.begin()
-            raise _Passing(FetchFailed(f"The server {self._host} does not give the whole recording; upload it."))
+            raise _Passing(RemoteTrouble(f"The server {self._host} does not give the whole recording; upload it."))
         self._check_status(status, headers.get("Retry-After", ""))
         if headers.get("Content-Encoding", "identity").strip().casefold() not in {"", "identity"}:
             raise FetchFailed(f"The server {self._host} sends the recording packed; use an address that does not.")
@@ -247,13 +253,15 @@ class _Download:
         said = f"{self._host} answered {status} {phrase}"
         if status in _PASSING:
             pause = float(retry_after) if re.fullmatch(r"[0-9]{1,5}", retry_after) else 0.0
-            raise _Passing(FetchFailed(f"The server {said} again and again; try again later."), pause)
+            raise _Passing(RemoteTrouble(f"The server {said} again and again; try again later."), pause)
         if status in {204, 205}:
             raise UnsupportedMedia("There is nothing at the address: the server sent no content.")
         if status in {401, 402, 403, 407}:
             raise FetchFailed(f"The server {said}: use an address that needs no login, such as a signed one.")
         if status in {404, 410}:
             raise FetchFailed(f"There is no recording at the address: the server {said}; check it.")
+        if status >= 500:
+            raise RemoteTrouble(f"The server {said} instead of the recording; try again later.")
         raise FetchFailed(f"The server {said} instead of the recording; check the address.")
 
     def _learn(self, answer: "httpx.Response") -> None:

@@ -222,7 +222,7 @@ class TestBreaks:
     def test_what_always_breaks_ends(self, get: Get, server: WebServer) -> None:
         server.answers["/x"] = lambda visit: visit.give(SOUND[:45_000], length=len(SOUND))
         error = refused(get, "/x")
-        assert "broke off" in error.detail and len(server.visits) == 1 + len(AT_ONCE)
+        assert error.code == "fetch_failed" and "broke off" in error.detail and len(server.visits) == 1 + len(AT_ONCE)
         assert isinstance(error, InputError)
 
     @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -238,19 +238,21 @@ class TestBreaks:
 
     def test_what_does_not_pass_ends_with_its_reason(self, get: Get, server: WebServer) -> None:
         server.answers["/x"] = lambda visit: visit.give(b"", status=503)
-        assert "503 Service Unavailable" in refused(get, "/x?token=secret").detail
+        error = refused(get, "/x?token=secret")
+        assert error.code == "fetch_failed" and "503 Service Unavailable" in error.detail
 
     def test_nobody_there(self, get: Get) -> None:
         with WebServer() as gone:
             url = gone.url("/x?token=secret")
-        assert "cannot be reached" in refused(get, url, pauses=(0.0,)).detail
+        error = refused(get, url, pauses=(0.0,))
+        assert error.code == "fetch_failed" and "cannot be reached" in error.detail
 
     def test_no_such_host_says_which(self, get: Get) -> None:
         def lookup(host: str, port: int) -> list[str]:
             raise OSError
 
         error = refused(get, "http://nowhere.example/?token=secret", lookup=lookup, pauses=())
-        assert error.code == "invalid_option" and "nowhere.example" in error.detail
+        assert error.code == "fetch_failed" and "nowhere.example" in error.detail
 
 
 @pytest.mark.parametrize(
@@ -260,10 +262,12 @@ class TestBreaks:
         *((418, "418"), (304, "304"), (204, "no content"), (599, "599 unknown")),
     ],
 )
-def test_what_the_user_must_mend_is_said_at_once(get: Get, server: WebServer, status: int, says: str) -> None:
+def test_what_no_second_try_mends_is_said_at_once(get: Get, server: WebServer, status: int, says: str) -> None:
     server.answers["/x"] = lambda visit: visit.give(b"", status=status)
     error = refused(get, "/x?token=secret")
     assert says in error.detail and isinstance(error, InputError) and len(server.visits) == 1
+    theirs = {204: "unsupported_media", 599: "fetch_failed"}
+    assert error.code == theirs.get(status, "invalid_option")
 
 
 PAGE = b"\n<!-- hello --><!DOCTYPE html>\n<html><body>Please log in</body></html>"
