@@ -8,7 +8,7 @@ from flask import Flask
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import auth, errors, headers, limits, tus
+from webapp import auth, errors, headers, limits, queries, tus
 from webapp.deliveries import routes as delivery_routes
 from webapp.docs import routes as docs_routes
 from webapp.events import routes as event_routes
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> Flask:
     headers.install(app)
     auth.install(app)
     limits.install(app, settings)
+    queries.install(app)
     errors.install(app)
     for blueprint in (
         job_routes,

@@ -1,10 +1,13 @@
 """Every error as ``application/problem+json``; the only place that knows which error is which status of HTTP."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, g, json, request
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -42,6 +45,12 @@ _TITLES = {460: "Checksum Mismatch"}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _OPENAI_STATUSES = {415: 400, 422: 400}
 """There every request that cannot be used is 400, which its clients have a class for."""
+_OPENAI_ADDRESS = re.compile(
+    "(?P<version>/v1)?/(?P<what>audio|models|chat|completions|embeddings|files|responses|images|videos|moderations"
+    "|realtime|assistants|threads|vector_stores|fine_tuning|conversations|evals)(?:/.*)?",
+    re.DOTALL,
+)
+"""Where clients of OpenAI ask, with the address of this server as it should be, and without the ``/v1`` at its end."""
 _DETAILS = {
     400: "The request could not be understood; send it as /docs describes.",
     404: "There is nothing at this address; see /docs for the addresses there are.",
@@ -96,6 +105,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(Stalled, lambda _: answer(Problem(408, STALLED)))
     app.register_error_handler(LonghandError, lambda error: answer(_domain(error)))
     app.register_error_handler(StorageFull, lambda error: answer(_full(error)))
+    for away in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(away, lambda error: answer(_no_database(error)))
     app.register_error_handler(QueueUnavailable, lambda error: answer(_no_queue(error)))
     app.register_error_handler(Exception, lambda error: answer(_unexpected(error)))
 
@@ -117,8 +128,8 @@ def answer(problem: Problem) -> AnyResponse:
 
 
 def like_openai(path: str) -> bool:
-    """Whether errors at an address have the shape of OpenAI's."""
-    return path == "/v1/models" or path.startswith(("/v1/models/", "/v1/audio/"))
+    """Whether errors at an address have the shape of OpenAI's: also where its clients ask for what is not here."""
+    return _OPENAI_ADDRESS.fullmatch(path) is not None
 
 
 def openai_error(problem: Problem) -> dict[str, object]:
@@ -157,8 +168,21 @@ def _http(error: HTTPException) -> Problem:
         return Problem(405, f"{request.method} is not possible here; use {allowed}.", headers={"Allow": allowed})
     if status == 500:
         return _unexpected(error)
+    if status == 404 and (asked := _OPENAI_ADDRESS.fullmatch(request.path)) is not None:
+        return Problem(404, _not_openai(asked["version"], asked["what"]))
     fallback = f"{HTTPStatus(status).phrase}; see /docs for what is possible."
     return Problem(status, _DETAILS.get(status, fallback))
+
+
+def _not_openai(version: str | None, what: str) -> str:
+    """Why a client of OpenAI found nothing where it asked."""
+    if what in {"audio", "models"} and version is None:
+        return "There is nothing at this address; set the client's base_url to the address of this server and /v1."
+    if what == "audio":
+        return "This server transcribes and translates: there are /v1/audio/transcriptions and /v1/audio/translations."
+    if what == "models":
+        return "There is nothing at this address; the models there are stand at /v1/models."
+    return f"This server transcribes, at /v1/audio/transcriptions; it has no {what.replace('_', ' ')}."
 
 
 def _domain(error: LonghandError) -> Problem:
@@ -184,6 +208,12 @@ def _no_queue(error: QueueUnavailable) -> Problem:
     log.error("the queue cannot be reached", reason=str(error.__cause__ or error))
     detail = "The queue cannot be reached, so nothing was accepted; try again in a few seconds."
     return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def _no_database(error: Exception) -> Problem:
+    log.error("the database cannot be used", method=request.method, path=request.path, exc_info=error)
+    detail = "The server's database cannot be used just now; try again in a few seconds."
+    return Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _unexpected(error: Exception) -> Problem:

@@ -62,6 +62,7 @@ def transcribe(model: str) -> AnyResponse:
     s = services()
     for name in request.args:
         raise bad_option(f"There is no parameter {name[:60]!r} here; options go into the form.", param=name[:60])
+    model = model.rstrip("/") or model  # some clients end every address with one
     allowed_model(s.settings, model)  # before the recording is read
 
     def read(fields: synchronous.Fields) -> JobRequest:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, cast
 
 from flask import Blueprint, Response, jsonify, request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -34,7 +35,7 @@ _RIGHT = {
     "expires_in_days": f"a number above 0 and at most {MAX_DAYS}, or null",
 }
 """What each field must be, in words."""
-_ENDS = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("expires_at", "expires_in_days")]}
+_ENDS: JsonDict = {"anyOf": [{"properties": {name: {"type": "null"}}} for name in ("expires_at", "expires_in_days")]}
 """One of the two says when a key ends, not both."""
 
 

@@ -138,14 +138,20 @@ def _limits() -> Limits:
 def _too_many() -> Problem:
     seen = _limits().headers()
     wait = {"Retry-After": seen.get("RateLimit-Reset", "60")}
-    detail = f"This API key may make {_rate()} requests; wait for the time in Retry-After, then go on."
+    detail = f"This API key may make {_rate()}; wait for the time in Retry-After, then go on."
     return Problem(429, detail, code="rate_limited", headers=wait)
 
 
 def _rate() -> str:
     """The limit that was passed, in words."""
     seen = _limits().limiter.current_limit
-    return str(seen.limit) if seen is not None else "fewer"
+    if seen is None:
+        return "fewer requests"
+    limit, unit = seen.limit, seen.limit.GRANULARITY.name
+    requests = "1 request" if limit.amount == 1 else f"{limit.amount} requests"
+    if limit.multiples > 1:
+        return f"{requests} in {limit.multiples} {unit}s"
+    return f"{requests} {'an' if unit == 'hour' else 'a'} {unit}"
 
 
 def _tell(response: Response) -> Response:

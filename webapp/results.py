@@ -159,9 +159,6 @@ def _transcript(job_id: str, name: str, *, also: tuple[str, ...]) -> AnyResponse
     if job.status != "done":
         raise no_transcript(job)
     made = FORMATS[name]
-    repeated = [key for key, values in request.args.lists() if len(values) > 1]
-    if repeated:
-        raise bad_option(f"Give {repeated[0][:60]} once.")
     asked = check_query(StyleOptions, request.args.to_dict(), also=also)
     download = _download()
     body = _bytes(s, job, made, asked)
@@ -229,7 +226,8 @@ def no_transcript(job: Job) -> Problem:
         reason = (job.error or {}).get("detail", "")
         return Problem(409, f"The job failed, so there is no transcript: {reason}")
     if job.status == "cancelled":
-        return Problem(409, "The job was cancelled, so there is no transcript; send the recording again.")
+        again = f"POST /v1/jobs/{job.id}/retry"
+        return Problem(409, f"The job was cancelled, so there is no transcript; go on with it by {again}.")
     return Problem(409, f"The job is still {job.status}; ask again when it is done, or wait for it with ?wait=30.")
 
 

@@ -55,7 +55,7 @@ def rename(job_id: str) -> AnyResponse:
     known = [speaker.id for speaker in summary.speakers]
     for speaker in names:
         if speaker not in known:
-            there = f"there are {', '.join(known)}" if known else "it has none; send the recording with diarise=true"
+            there = f"there are {', '.join(known)}" if known else "it has none"
             raise bad_option(f"The transcript has no speaker {speaker[:60]!r}; {there}.")
     kept = jobs.rename_speakers(s.store.database, job_id, names)
     if kept is None:

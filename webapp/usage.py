@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from store import keys, usage
 from store.usage import GROUPS, Sum
 from webapp.auth import OWNER, caller
-from webapp.errors import bad_option
+from webapp.errors import Problem, bad_option
 from webapp.models import counted_model
 from webapp.openapi import Answer, Operation, Parameter, documented
 from webapp.services import Services, services
@@ -27,7 +27,6 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIGURES = ("audio_seconds", "jobs", "bytes")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """With these a spreadsheet takes a cell for a formula and runs it."""
-_NAMES = ("from", "to", "group_by", "format")
 _DATE = {"type": "string", "format": "date"}
 _ANY_GROUPS = "^(key|day|model)(,(key|day|model))*$"
 
@@ -61,9 +60,10 @@ Report = TypedDict("Report", {"from": str, "to": str, "group_by": list[str], "ro
     Operation(
         summary="Look at what was used",
         description="Each job that was done counts once, on the day (UTC) it ended, and stays counted when it is "
-        "deleted. A key that does not administrate sees its own usage. The two days may come in either order.",
+        "deleted. A key that does not administrate sees its own usage, that "
+        "of its account; the key of a group is an account, by its first key.",
         answers={200: Answer("Sums by group.", Report, media={"text/csv": {"type": "string"}})},
-        problems=(400,),
+        problems=(400, 422),
         parameters=(
             Parameter("from", f"First day (UTC); else {DAYS} days up to the last.", _DATE),
             Parameter("to", "Last day (UTC), inclusive; else today.", _DATE),
@@ -79,11 +79,6 @@ Report = TypedDict("Report", {"from": str, "to": str, "group_by": list[str], "ro
 )
 def report() -> AnyResponse:
     """Usage by group, as JSON or CSV."""
-    for name, values in request.args.lists():
-        if name not in _NAMES:
-            raise bad_option(f"There is no parameter {name[:60]!r} here; there are {', '.join(_NAMES)}.")
-        if len(values) > 1:
-            raise bad_option(f"Give {name} once.")
     s = services()
     first, last = _days()
     groups = _groups()
@@ -103,7 +98,9 @@ def _days() -> tuple[date, date]:
     first, last = _day("from"), _day("to")
     last = last or max(usage.today(), first or date.min)
     first = first or last - min(timedelta(days=DAYS - 1), last - date.min)
-    return min(first, last), max(first, last)
+    if first > last:
+        raise Problem(422, "from is later than to; send the two days the other way round.", code="invalid_option")
+    return first, last
 
 
 def _day(name: str) -> date | None:

@@ -112,7 +112,6 @@ def translations() -> AnyResponse:
 )
 def models() -> AnyResponse:
     """Every name."""
-    _no_parameters()
     settings = services().settings
     names = [name for name in model_names(settings) if " " not in name]
     data = [_model(name) for name in dict.fromkeys([*names, *OPENAI_NAMES])]
@@ -130,7 +129,6 @@ def models() -> AnyResponse:
 )
 def model(model: str) -> AnyResponse:
     """One name."""
-    _no_parameters()
     settings = services().settings
     allowed_model(settings, model)
     return jsonify(_model(model))

@@ -39,7 +39,7 @@ def test_each_key_has_the_operators_limit_for_itself(make: Make) -> None:
     assert codes(client, 4, headers=ada) == [200, 200, 200, 429]
     assert codes(client, 1, headers=bob) == codes(client, 1, headers=AUTH) == [200]
     refused = client.post("/v1/jobs", headers=ada, data={"file": (io.BytesIO(SOUND), "a.mp3")})
-    assert is_problem(refused, 429, "rate_limited") and "3 per 1 hour" in refused.json["detail"]
+    assert is_problem(refused, 429, "rate_limited") and "3 requests an hour;" in refused.json["detail"]
     assert files_of(app.extensions["longhand"]) == set()
     assert 3500 < int(refused.headers["Retry-After"]) <= 3601
 

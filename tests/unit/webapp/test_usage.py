@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
@@ -117,9 +118,22 @@ def test_what_cannot_be_understood_is_named(client: FlaskClient, query: str, nam
     assert is_problem(response, 400, "invalid_option") and named in response.json["detail"]
 
 
-def test_two_days_may_come_in_either_order(client: FlaskClient) -> None:
-    report = client.get("/v1/usage?from=2026-01-02&to=2026-01-01", headers=AUTH).json
-    assert (report["from"], report["to"]) == ("2026-01-01", "2026-01-02")
+def test_days_in_the_wrong_order_contradict_each_other(client: FlaskClient) -> None:
+    response = client.get("/v1/usage?from=2026-01-02&to=2026-01-01", headers=AUTH)
+    assert is_problem(response, 422, "invalid_option") and "from is later than to" in response.json["detail"]
+
+
+def test_a_model_has_one_row_whatever_it_was_called(make: Callable[..., Flask]) -> None:
+    app = make(whisper_aliases={"fast": "small", "own": "/opt/best", "mine": "/opt/best"})
+    found = app.test_client().get("/v1/usage?from=2026-01-01&to=2026-03-01&group_by=model", headers=AUTH).json
+    before = {row["model"]: row["jobs"] for row in found["rows"]}
+    with app.extensions["longhand"].store.database.write() as session:
+        for number, model in enumerate(("fast", "own", "mine", "small")):
+            session.add(Usage(job_id=f"{number + 50:032}", owner="admin", day="2026-02-01", model=model,
+                              audio_seconds=1.0, bytes=1, at=jobs.now()))  # fmt: skip
+    found = app.test_client().get("/v1/usage?from=2026-01-01&to=2026-03-01&group_by=model", headers=AUTH).json
+    after = {row["model"]: row["jobs"] for row in found["rows"]}
+    assert after == before | {"small": before["small"] + 2, "own": before["own"] + 2}
 
 
 @pytest.mark.parametrize(
