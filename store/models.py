@@ -86,6 +86,7 @@ class Job(Record):
         Index("jobs_by_end", "finished_at"),
         Index(
             "jobs_waiting",
+            "status",  # always the same, but without it SQLite prefers jobs_by_status and sorts
             "submitted_at",
             sqlite_where=text("status = 'queued'"),
             postgresql_where=text("status = 'queued'"),

@@ -104,6 +104,6 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('audio_quota', sa.Double(), nullable=True))
         batch_op.add_column(sa.Column('fingerprint', sa.String(length=64), nullable=True))
         batch_op.create_index('jobs_in_flight', ['owner', 'fingerprint'], unique=True, sqlite_where=sa.text("status IN ('queued', 'running')"), postgresql_where=sa.text("status IN ('queued', 'running')"))
-        batch_op.create_index('jobs_waiting', ['submitted_at'], unique=False, sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
+        batch_op.create_index('jobs_waiting', ['status', 'submitted_at'], unique=False, sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
 
     # ### end Alembic commands ###

@@ -1,0 +1,146 @@
+"""How long ``GET /metrics`` takes over a record of many jobs.
+
+Usage: ``python -m benchmarks.scrape [--jobs 100000] [--queued 5000] [--messages 20000] [--plans]``. The record is
+SQLite, Redis a real one; the answer is made anew for every scrape. ``--plans`` also shows how each query is worked off.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, insert
+
+from benchmarks.machine import machine
+from config.settings import Settings
+from store import figures, jobs
+from store.database import Database
+from store.models import WHOLE, Delivery, Job, ResumableUpload, Step, Usage
+from tests.stack import KEY, RedisServer
+from webapp import create_app
+
+_STAGES = ("normalise", "chunk", "detect_language", "transcribe", "merge", "export")
+_AUTH = {"Authorization": f"Bearer {KEY}"}
+
+
+def fill(database: Database, count: int, queued: int) -> None:
+    """Write that many jobs, each with its stages, usage and webhook; the newest of them are queued and running."""
+    at = jobs.now()
+    kinds = [*("done",) * 90, *("failed",) * 7, *("cancelled",) * 3]
+    rows: dict[type[Any], list[dict[str, Any]]] = {Job: [], Step: [], Usage: [], Delivery: []}
+    for n in range(count):
+        active = n >= count - 2 * queued
+        status = ("queued" if n % 2 else "running") if active else kinds[n % 100]
+        when = at - timedelta(seconds=count - n)
+        job_id = f"{n:032x}"
+        common = {"duration": 60.0, "language": "en", "webhook_url": "https://example.org/", "fingerprint": None}
+        rows[Job].append(
+            {
+                **common, "id": job_id, "status": status, "owner": f"key{n % 20}", "batch": None, "priority": "normal",
+                "options": {"model": "small"}, "details": {}, "stages": list(_STAGES), "source_name": "a.mp3",
+                "source_bytes": 1000, "source_sha256": "0" * 64, "source_format": "mp3", "warnings": [],
+                "error": None, "speaker_names": {}, "request_id": None, "created_at": when, "submitted_at": when,
+                "started_at": when, "finished_at": None if active else when,
+            }
+        )  # fmt: skip
+        rows[Step] += [
+            {
+                "job_id": job_id, "stage": stage, "item": WHOLE, "position": place,
+                "status": "pending" if active else "done", "total": 1, "attempts": 1, "task_id": None,
+                "claim": None, "worker": None, "started_at": when, "alive_at": None, "finished_at": None,
+            }
+            for place, stage in enumerate(_STAGES)
+        ]  # fmt: skip
+        if not active:
+            rows[Usage].append(
+                {
+                    "job_id": job_id, "owner": "a", "day": "2026-01-01", "model": "small", "audio_seconds": 1.0,
+                    "bytes": 1, "at": when,
+                }
+            )  # fmt: skip
+            rows[Delivery].append(
+                {
+                    "id": job_id, "job_id": job_id, "event": "job.done", "url": "https://example.org/hook",
+                    "endpoint": "0" * 64, "status": "delivered", "attempts": 1, "since_at": when, "due_at": None,
+                    "lease_until": None, "response_status": 204, "error": None, "created_at": when, "tried_at": when,
+                    "delivered_at": when,
+                }
+            )  # fmt: skip
+    with database.write() as session:
+        for table, found in rows.items():
+            session.execute(insert(table), found)
+        session.execute(
+            insert(ResumableUpload),
+            [
+                {
+                    "id": f"{n:032x}", "owner": "a", "name": "a", "length": 9, "offset": 1, "parts": [], "details": "",
+                    "sha256": None, "lock": None, "locked_at": None, "taken_at": None, "created_at": at,
+                    "expires_at": at + timedelta(hours=1),
+                }
+                for n in range(200)
+            ],
+        )  # fmt: skip
+
+
+def plans(database: Database) -> None:
+    """Show how SQLite works off each query of a scrape."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Connection, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    figures.of_record(database)
+    event.remove(database.engine, "before_cursor_execute", note)
+    with database.engine.connect() as connection:
+        for statement, parameters in seen:
+            print(" ".join(statement.split()))
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                print("    ", row[3])
+
+
+def main() -> None:
+    """Fill, scrape, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--queued", type=int, default=5_000, help="as many are running")
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--scrapes", type=int, default=30)
+    parser.add_argument("--plans", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, closing(RedisServer()) as server:
+        server.start()
+        settings = {"data_dir": Path(folder), "redis_url": server.url, "api_key": KEY, "whisper_models": ["small"]}
+        app = create_app(Settings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]
+        services = app.extensions["longhand"]
+        fill(services.store.database, asked.jobs, asked.queued)
+        with services.queues._client.pipeline(transaction=False) as pipe:
+            for _ in range(asked.messages):
+                pipe.lpush("gpu\x06\x163", f'{{"headers": {{"longhand_sent_at": {time.time()}}}}}')
+            pipe.execute()
+        for n in range(50):
+            services.store.events.here(f"gpu@{n}", ["gpu"])
+        client, took = app.test_client(), []
+        for _ in range(asked.scrapes):
+            services.figures._answered.clear()
+            began = time.perf_counter()
+            assert client.get("/metrics", headers=_AUTH).status_code == 200
+            took.append((time.perf_counter() - began) * 1000)
+        print(machine())
+        print(f"{asked.jobs} jobs, {asked.messages} messages, 50 workers: GET /metrics, {asked.scrapes} times")
+        print(f"median {statistics.median(took):.0f} ms, worst {max(took):.0f} ms")
+        for name in ("record", "queues", "workers"):
+            began = time.perf_counter()
+            services.figures._questions[name]()
+            print(f"  of it {name} {(time.perf_counter() - began) * 1000:.0f} ms")
+        if asked.plans:
+            plans(services.store.database)
+
+
+if __name__ == "__main__":
+    main()
