@@ -12,7 +12,15 @@ from webapp.uploads import REFERENCES
 from webapp.values import ADDRESS
 
 COMPONENTS = "#/components/schemas/{model}"
-_FILE = {"type": "string", "format": "binary", "minLength": 1}
+_MULTIPART = "multipart/form-data"
+_FLAT = {
+    "type": "string",
+    "pattern": r'^\{("[A-Za-z0-9_]+":"[A-Za-z0-9_ .:-]*")?\}$',
+    "maxLength": 2000,
+    "description": "As text here: a JSON object that is handed back untouched; at most 16 kB and 100 levels deep.",
+}
+"""Metadata that are sure to be taken."""
+_FILE = {"type": "string", "format": "binary"}
 _ADDRESS = {"type": "string", "pattern": ADDRESS, "maxLength": MAX_LENGTH}
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
 _UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -37,7 +45,7 @@ def one_recording(
     made = _schema(job_form, schemas)
     absent = {*form.without, *form.fields, *REFERENCES, *without}
     others = {name: schema for name, schema in made["properties"].items() if name not in absent}
-    fields = {"file": {**_FILE, "description": "The recording."}, **form.fields, **others}
+    fields = {"file": {**_FILE, "minLength": 1, "description": "The recording."}, **form.fields, **others}
     about = {"title": form.name, "description": "A recording and how to transcribe it."}
     schemas[form.name] = {**made, "required": ["file"], "properties": as_text(fields), **about}
     return _body({"multipart/form-data": form.name})
@@ -53,11 +61,17 @@ def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: S
     one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
     uploads = {**several, "uniqueItems": True, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
     upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
+    # Not as arrays: an empty one would be a field that is not there.
+    one_address = {**_ADDRESS, "description": addresses["description"]}
+    one_upload = {**_UPLOAD, "description": uploads["description"]}
     named = [{"required": ["url"]}, {"required": ["upload"]}]
-    form = {**as_text(fields), "url": addresses, "upload": uploads}
+    form = {**as_text(fields), "url": one_address, "upload": one_upload}
     bodies = {
         "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": files, **form}},
-        "JobPlainForm": {"anyOf": named, "properties": form},
+        "JobPlainForm": {
+            "anyOf": named,
+            "properties": {**form, "metadata": _FLAT},
+        },
         "JobObject": {"anyOf": named, "properties": {**fields, "url": one_or_more, "upload": upload_or_more}},
     }
     about = "Recordings and how to transcribe them."
@@ -73,7 +87,11 @@ def _schema(job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any
 
 
 def _body(names: Mapping[str, str]) -> dict[str, Any]:
-    content = {media: {"schema": {"$ref": COMPONENTS.format(model=name)}} for media, name in names.items()}
+    content: dict[str, Any] = {
+        media: {"schema": {"$ref": COMPONENTS.format(model=name)}} for media, name in names.items()
+    }
+    if _MULTIPART in content:
+        content[_MULTIPART]["encoding"] = {"metadata": {"contentType": "application/json"}}
     return {"required": True, "content": content}
 
 

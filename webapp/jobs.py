@@ -55,7 +55,7 @@ _WAIT = Parameter(
     Operation(
         summary="Send a recording, or several as a batch",
         description="Lists are sent as a repeated field, with commas, or as a JSON array; an empty field counts as not "
-        "given; diarize is understood as diarise.",
+        "given, but for url and upload; diarize is understood as diarise.",
         answers={
             202: Answer(
                 "Accepted: the job, or for several recordings the batch.",

@@ -59,9 +59,17 @@ class Form:
     """The fields of a JSON body, which have types already."""
 
     def add(self, name: str, text: str) -> None:
-        """One more field."""
+        """One more field.
+
+        Raises:
+            Problem: 400, it names a recording and is empty.
+        """
         self.fields.setdefault(name, []).append(text)
-        if name in REFERENCES and text.strip():
+        if name in REFERENCES:
+            if not text.strip():
+                raise bad_option(
+                    f"The field {name} is empty; leave it out, or say which recording is meant.", param=name
+                )
             self.sources.append(Reference(name, text.strip()))
 
 
