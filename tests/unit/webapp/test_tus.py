@@ -730,15 +730,47 @@ class TestJobs:
         free, taken = upload(), upload()
         assert send(client, taken).status_code == 202
         assert is_problem(send(client, free, nonsense="1"), 400, "invalid_option")
-        assert is_problem(send(client, free, taken), 409, "conflict")
-        assert is_problem(send(client, free, "0" * 32), 404, "not_found")
-        assert is_problem(send(client, free, taken, headers={"Idempotency-Key": "k"}), 409, "conflict")
+        assert is_problem(send(client, taken), 409, "conflict")
+        assert is_problem(send(client, "0" * 32), 404, "not_found")
+        assert is_problem(send(client, taken, headers={"Idempotency-Key": "k"}), 409, "conflict")
         away = make(redis_url=f"unix://{tmp_path}/nobody")
         away.extensions["longhand"] = dataclasses.replace(away.extensions["longhand"], store=services.store)
         assert is_problem(send(away.test_client(), free), 503, "queue_full")
         assert stored(services, free) == {"source": SOUND}
         assert jobs.get(services.store.database, free) is None
         assert send(client, free, headers={"Idempotency-Key": "k"}).status_code == 202
+
+    def test_one_that_cannot_be_used_sinks_no_other(
+        self,
+        client: FlaskClient,
+        services: Services,
+        begin: Callable[..., str],
+        upload: Callable[..., str],
+    ) -> None:
+        taken, good, more, begun = upload(), upload(), upload(b"", "empty.mp3"), begin().rpartition("/")[2]
+        assert send(client, taken).status_code == 202
+        key = {"Idempotency-Key": "batch"}
+        asked = (taken, "0" * 32, good, begun, "../x", more)
+        answer = send(client, *asked, headers=key)
+        assert answer.status_code == 202 and answer.json is not None
+        made = answer.json["jobs"]
+        errors = [job["error"] and (job["error"]["code"], job["error"]["detail"]) for job in made]
+        assert [error and error[0] for error in errors] == [
+            *("conflict", "not_found", None, "conflict", "not_found", "unsupported_media"),
+        ]
+        assert taken in errors[0][1] and "0" * 32 in errors[1][1] and "not finished" in errors[3][1]
+        assert [job["status"] for job in made] == [*["failed"] * 2, "queued", *["failed"] * 3]
+        assert made[2]["id"] == good and not {taken, begun, "0" * 32} & {job["id"] for job in made}
+        assert [job["source"]["name"] for job in made] == [
+            *("talk.mp3", "0" * 32, "talk.mp3", begun, "x", "empty.mp3"),
+        ]
+        for job in (made[0], made[1], made[3]):
+            assert is_problem(client.post(f"/v1/jobs/{job['id']}/retry", headers=AUTH), 409, "conflict")
+            assert client.get(f"/v1/jobs/{job['id']}/audio", headers=AUTH).status_code == 404
+        again = send(client, *asked, headers=key)
+        assert again.json is not None and again.json["batch"] == answer.json["batch"]
+        assert is_problem(send(client, *asked[:-1], "1" * 32, headers=key), 422, "invalid_option")
+        assert stored(services, good) == stored(services, taken) == {"source": SOUND}
 
     def test_the_same_request_again_gives_the_same_job(
         self, client: FlaskClient, services: Services, upload: Callable[..., str]
