@@ -12,6 +12,16 @@ from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30
 """How long a writer waits for another on SQLite before it gives up."""
+CONNECT_SECONDS = 5
+"""How long to wait for a PostgreSQL that does not answer."""
+POOL = {"pool_size": 10, "max_overflow": 20, "pool_timeout": 10}
+"""Connections of one process, however many threads it has.
+
+Threads that wait, send or receive hold none: a session lasts milliseconds. More at once would not be faster (SQLite has
+one writer, PostgreSQL as many cores as it has), while each costs SQLite two open files and PostgreSQL, which allows 100
+in all unless told otherwise, a process. Ten stay open; twenty more are for bursts, and for readers while writers wait.
+Whoever gets none in ten seconds is told to come again.
+"""
 
 _alembic = threading.Lock()
 """Alembic keeps its state in module globals; between processes the lock is in the database (``migrations/env.py``)."""
@@ -74,10 +84,16 @@ def changed(session: Session, statement: Update | Delete) -> bool:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800)
+        known = parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2")
+        patience = {"connect_timeout": CONNECT_SECONDS} if known and "connect_timeout" not in parsed.query else {}
+        # Parameters are secrets of webhooks, signed addresses, prompts: an error's text, which is logged, has none.
+        return create_engine(
+            parsed, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, connect_args=patience, **POOL
+        )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+    pool = POOL if parsed.database and parsed.database != ":memory:" else {}
+    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}, **pool)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:

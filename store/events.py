@@ -13,6 +13,8 @@ from typing import cast
 
 import redis
 
+from store import impatient
+
 PREFIX = "longhand:"
 CHANNEL = f"{PREFIX}job:"
 """With a job's id behind it: where it is said that something happened to that job."""
@@ -53,14 +55,7 @@ class Events:
         self._client = self._connect()
 
     def _connect(self) -> "redis.Redis":
-        return redis.Redis.from_url(
-            self._url,
-            decode_responses=True,
-            socket_connect_timeout=5,
-            socket_timeout=10,
-            health_check_interval=30,
-            max_connections=4000,  # one for each thread at most; the library's own limit is fewer than that
-        )
+        return impatient.client(self._url, decode_responses=True)
 
     def reopen(self) -> None:
         """Start over with new connections (after a fork)."""
@@ -111,6 +106,8 @@ class Events:
         with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
             pipe.set(f"{PREFIX}worker:{worker}", json.dumps(sorted(queues)), ex=PRESENCE_SECONDS)
             pipe.sadd(f"{PREFIX}workers", worker)
+            for queue in queues:
+                pipe.set(f"{PREFIX}served:{queue}", "1", ex=PRESENCE_SECONDS)
             pipe.execute()
 
     def gone(self, worker: str) -> None:
@@ -140,6 +137,15 @@ class Events:
             else:
                 found.append(Worker(name, json.loads(queues), json.loads(models) if models else []))
         return found
+
+    def served(self, queues: Sequence[str]) -> list[str]:
+        """Those queues that a worker has served within ``PRESENCE_SECONDS``, though it may be restarting just now.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        found = cast("list[str | None]", self._client.mget([f"{PREFIX}served:{queue}" for queue in queues]))
+        return [queue for queue, mark in zip(queues, found, strict=True) if mark]
 
     def emptied(self) -> bool:
         """Whether Redis has lost (or never had) what ``remember`` wrote.

@@ -19,6 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from store import impatient
 from store.events import CHANNEL
 
 log = logging.getLogger(__name__)
@@ -213,8 +214,8 @@ class _Subscription:
         self._client = redis.Redis.from_url(
             url,
             decode_responses=True,
-            socket_connect_timeout=5,
-            socket_timeout=10,
+            socket_connect_timeout=impatient.SECONDS,
+            socket_timeout=impatient.SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self._pubsub: Any = self._client.pubsub()  # type: ignore[no-untyped-call]

@@ -8,8 +8,7 @@ import hmac
 import secrets
 from typing import cast
 
-import redis
-
+from store import impatient
 from store.events import PREFIX
 
 TICKET_SECONDS = 12 * 3600
@@ -27,9 +26,7 @@ class Tickets:
     """
 
     def __init__(self, url: str, secret: str) -> None:
-        self._client = redis.Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=5, socket_timeout=10, health_check_interval=30
-        )
+        self._client = impatient.client(url, decode_responses=True)
         self._secret = secret.encode()
 
     def issue(self, job_id: str, key_id: str) -> str:

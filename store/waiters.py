@@ -13,6 +13,7 @@ from typing import cast
 
 import redis
 
+from store import impatient
 from store.events import PREFIX
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Waiters:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=10, health_check_interval=30)
+        self._client = impatient.client(url)
         self._join = self._client.register_script(_JOIN)
         self._leave = self._client.register_script(_LEAVE)
         self._close = self._client.register_script(_CLOSE)

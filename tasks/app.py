@@ -39,7 +39,10 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
         task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()} | {"webhook.*": {"queue": NET}},
     )
     if sends_only:
-        app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 8}
+        # Somebody waits for it, and what could not be queued is told so, or queued by upkeep.
+        quick = {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 0}
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, **quick}
+        app.conf.task_publish_retry = False
     return app
 
 

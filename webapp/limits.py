@@ -15,7 +15,7 @@ from limits.strategies import FixedWindowRateLimiter
 from werkzeug.wrappers import Response
 
 from config.settings import Settings
-from store import usage
+from store import impatient, usage
 from webapp.callers import caller
 from webapp.errors import Problem, answer
 from webapp.openapi import operation_of
@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 WRONG_KEYS = RateLimitItemPerMinute(30)
 """Wrong keys of one address. Right keys are served all the same: a stranger must not be able to lock others out."""
-_REDIS_SECONDS = 1
-"""What a limit may wait for Redis; then this process counts by itself until Redis is back."""
 _STORED = "longhand:limits"
 _NAME = "longhand-limits"
 
@@ -47,8 +45,8 @@ class Limits:
             application_limits=[ApplicationLimit(self._allowed, key_function=_owner, exempt_when=_exempt)],
             storage_uri=_storage(settings.redis_url),
             storage_options={
-                "socket_connect_timeout": _REDIS_SECONDS,
-                "socket_timeout": _REDIS_SECONDS,
+                # When Redis does not answer soon, this process counts by itself until it does.
+                "connection_pool": impatient.pool(settings.redis_url),  # type: ignore[dict-item]  # it takes that
                 "key_prefix": _STORED,
                 "wrap_exceptions": True,
             },

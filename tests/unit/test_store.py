@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.exc import IntegrityError
 
 from store import jobs, progress, steps
 from store.database import Database
@@ -65,6 +66,15 @@ def age(database: Database, job_id: str, **by: float) -> None:
 def test_the_migrations_make_the_tables_the_models_describe(database: Database) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Record.metadata) == []
+
+
+def test_an_error_of_the_database_tells_no_values(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END"))
+    with pytest.raises(IntegrityError) as caught:
+        new_job(database, options={"prompt": "what nobody may read"})
+    assert "INSERT INTO jobs" in str(caught.value)
+    assert "nobody may read" not in str(caught.value)
 
 
 def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path) -> None:
