@@ -182,7 +182,7 @@ def test_what_dies_comes_back_and_ctrl_c_leaves_nothing(data: Path) -> None:
             assert not any(secret in part for secret in secrets.values() for part in process.cmdline())
         flower_is_closed(up, secrets["flower_password"])
         one_at_a_time(up)
-        for word in ("gpu1@", "redis-server", "gunicorn"):
+        for word in ("gpu1@", "net@", "redis-server", "gunicorn"):
             killed = up.program(word)
             killed.kill()
             until(
