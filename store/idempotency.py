@@ -56,6 +56,14 @@ def claim(
     return IdempotencyKey(owner=owner, key=key, created_at=now(), **values)
 
 
+def is_pending(database: Database, key: str, *, owner: str, job_id: str) -> bool:
+    """Whether the request that took the key for this job still has it and is still at making its jobs."""
+    with database.read() as session:
+        query = select(IdempotencyKey.created_at).where(_mine(key, owner, job_id), IdempotencyKey.settled.is_(False))
+        since = session.scalar(query)
+    return since is not None and now() - since < timedelta(seconds=STUCK_SECONDS)
+
+
 def settle(database: Database, key: str, *, owner: str, job_id: str) -> None:
     """Note that the jobs of a key are made and queued."""
     with database.write() as session:

@@ -1,4 +1,4 @@
-"""What a request for a job brings, whichever way it is written: a form with files, a plain form, JSON."""
+"""What a request for a job brings, however it is written: a form with files, a plain form, JSON, a bare recording."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,41 @@ from urllib.parse import parse_qsl
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from pipelines.names import NAMELESS, display_name, name_in_header
 from store.files import Storage
 from webapp.errors import Problem, bad_option
 from webapp.multipart import MAX_PARTS
-from webapp.uploads import MAX_FIELD_BYTES, REFERENCES, Form, Reference, blocks, received
+from webapp.uploads import MAX_FIELD_BYTES, REFERENCES, Form, Reference, blocks, received, received_bare
 from webapp.values import parsed
 
 _WANTED = (
-    'Send multipart/form-data with the recording in the field \'file\', or JSON such as {"url": "https://…/talk.mp3"}.'
+    'Send multipart/form-data with the recording in the field \'file\', JSON such as {"url": "https://…/talk.mp3"}, or '
+    "the recording itself as audio/*, video/* or application/octet-stream."
 )
+_HOW_BARE = "A recording as the body needs its own Content-Type, such as audio/mpeg."
+_BARE = ("audio/", "video/")
+NAME = "name"
+"""Parameter that names a bare recording."""
+
+
+def is_bare(request: Request) -> bool:
+    """Whether the body is the recording itself; its options are in the address then."""
+    return request.mimetype.startswith(_BARE) or request.mimetype == "application/octet-stream"
+
+
+def in_address(request: Request) -> Form:
+    """The fields of a bare recording, without its name.
+
+    Raises:
+        Problem: 400.
+    """
+    form = Form(fields=dict(_parameters(request)))
+    form.fields.pop(NAME, None)
+    for name in REFERENCES:
+        if name in form.fields:
+            detail = f"The body is a recording already, so {name} cannot be given as well; send one of the two."
+            raise bad_option(detail, param=name)
+    return form
 
 
 @contextmanager
@@ -33,6 +59,11 @@ def taken(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[For
     elif request.mimetype == "multipart/form-data":
         with received(request, storage, max_bytes=max_bytes) as form:
             yield form
+    elif is_bare(request):
+        form = in_address(request)
+        with received_bare(request, storage, name=_name(request), max_bytes=max_bytes) as recording:
+            form.sources.append(recording)
+            yield form
     else:
         raise bad_option(_WANTED)
 
@@ -47,7 +78,7 @@ def _json(request: Request) -> Form:
     sources = [reference for name in found if name in REFERENCES for reference in _references(name, found[name])]
     if len(sources) > MAX_PARTS:
         raise Problem(413, f"A batch may have at most {MAX_PARTS} recordings; send fewer at once.")
-    return Form(sources=sources, typed=found)
+    return Form(sources=list(sources), typed=found)
 
 
 def _references(name: str, value: Any) -> Iterator[Reference]:
@@ -63,16 +94,42 @@ def _references(name: str, value: Any) -> Iterator[Reference]:
 def _plain_form(request: Request) -> Form:
     form = Form()
     try:
-        pairs = parse_qsl(_text(request).decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARTS)
+        pairs = _pairs(_text(request))
     except ValueError as error:
-        raise bad_option(f"The form cannot be read; send at most {MAX_PARTS} fields, as text in UTF-8.") from error
+        detail = f"The form cannot be read; send at most {MAX_PARTS} fields, as text in UTF-8. {_HOW_BARE}"
+        raise bad_option(detail) from error
     for name, text in pairs:
         form.add(name, text)
     return form
+
+
+def _parameters(request: Request) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        for name, text in _pairs(request.query_string):
+            found.setdefault(name, []).append(text)
+    except ValueError as error:
+        raise bad_option("The options in the address cannot be read; send them as text in UTF-8.") from error
+    return found
+
+
+def _name(request: Request) -> str:
+    """What a bare recording is called: the parameter goes before the header, which some clients make up."""
+    named = [text for text in _parameters(request).get(NAME, []) if text.strip()]
+    if len(named) > 1:
+        raise bad_option(f"Give {NAME} once, not {len(named)} times.", param=NAME)
+    if named:
+        return display_name(named[0])
+    return name_in_header(request.headers.get("Content-Disposition", "")) or NAMELESS
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARTS)
 
 
 def _text(request: Request) -> bytes:
     try:
         return b"".join(blocks(request, limit=MAX_FIELD_BYTES))
     except RequestEntityTooLarge as error:
-        raise Problem(413, f"The body is longer than {MAX_FIELD_BYTES} bytes; send less in it.") from error
+        detail = f"The body is longer than {MAX_FIELD_BYTES} bytes; send less in it. {_HOW_BARE}"
+        raise Problem(413, detail) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -52,23 +53,29 @@ def check_once(ids: Sequence[str]) -> None:
             raise bad_option(f"The upload {upload_id[:60]!r} is named twice; name each once.", param=FIELD)
 
 
-@contextmanager
-def taking(s: Services, ids: Sequence[str]) -> Iterator[None]:
-    """Take uploads for the jobs that are made in the block; if it fails, they are free again.
+@dataclass
+class Taken:
+    """Uploads that were asked for at once."""
 
-    Raises:
-        Problem: 409, a job was made of one of them.
-    """
-    taken = []
+    mine: list[str] = field(default_factory=list)
+    others: dict[str, Problem] = field(default_factory=dict)
+    """Of which a job was made already -> how to say so (409)."""
+
+
+@contextmanager
+def taking(s: Services, ids: Sequence[str]) -> Iterator[Taken]:
+    """Take uploads for the jobs that are made in the block; if it fails, they are free again."""
+    taken = Taken()
     try:
         for upload_id in ids:
-            if not uploads.take(s.store.database, upload_id):
+            if uploads.take(s.store.database, upload_id):
+                taken.mine.append(upload_id)
+            else:
                 detail = f"A job was made of the upload {upload_id} already: see GET /v1/jobs/{upload_id}."
-                raise Problem(409, detail, param=FIELD)
-            taken.append(upload_id)
-        yield
+                taken.others[upload_id] = Problem(409, detail, param=FIELD)
+        yield taken
     except BaseException:
-        for upload_id in taken:
+        for upload_id in taken.mine:
             _release(s, upload_id)
         raise
 

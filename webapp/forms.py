@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from pipelines.addresses import MAX_LENGTH
 from webapp.multipart import MAX_PARTS
 from webapp.uploads import REFERENCES
-from webapp.values import ADDRESS
+from webapp.values import ADDRESS, WORDS
 
+BARE = ("audio/*", "video/*", "application/octet-stream")
+"""Media types of a body that is the recording itself."""
 COMPONENTS = "#/components/schemas/{model}"
 _MULTIPART = "multipart/form-data"
 _FLAT = {
@@ -72,12 +74,51 @@ def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: S
             "anyOf": named,
             "properties": {**form, "metadata": _FLAT},
         },
-        "JobObject": {"anyOf": named, "properties": {**fields, "url": one_or_more, "upload": upload_or_more}},
+        "JobObject": {
+            "anyOf": named,
+            "properties": {**_with_lists(fields), "url": one_or_more, "upload": upload_or_more},
+        },
     }
     about = "Recordings and how to transcribe them."
     schemas.update({name: {**made, **body, "title": name, "description": about} for name, body in bodies.items()})
     media = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
-    return _body(dict(zip(media, bodies, strict=True)))
+    body = _body(dict(zip(media, bodies, strict=True)))
+    bare = {**_FILE, "description": "The recording itself; its options are in the address."}
+    body["content"] |= {media: {"schema": bare} for media in BARE}
+    return body
+
+
+def in_address(job_form: type[BaseModel], schemas: dict[str, Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of a bare recording, as parameters that stand beside the operations: other bodies have them inside.
+
+    Returns:
+        Name in the components -> parameter.
+    """
+    absent = {*REFERENCES, *without}
+    fields = {name: schema for name, schema in _schema(job_form, schemas)["properties"].items() if name not in absent}
+    fields = {
+        "name": {"type": "string", "description": "What the recording is called; or Content-Disposition."},
+        **fields,
+    }
+    return {
+        f"option.{name}": {
+            "name": name,
+            "in": "query",
+            "description": f"{schema.get('description', '')} With a bare recording as the body only.".strip(),
+            "schema": {key: value for key, value in schema.items() if key not in ("title", "description")},
+        }
+        for name, schema in as_text(fields).items()
+    }
+
+
+def _with_lists(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of JSON, where a text that means a list of words may be one."""
+    made = dict(fields)
+    for name in made.keys() & WORDS:
+        kinds = made[name]["anyOf"]
+        text = next(kind for kind in kinds if kind.get("type") == "string")
+        made[name] = {**made[name], "anyOf": [*kinds, {"type": "array", "items": text}]}
+    return made
 
 
 def _schema(job_form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:

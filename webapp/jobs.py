@@ -15,6 +15,7 @@ from tasks import webhooks
 from tasks.flow import QueueUnavailable
 from webapp import limits, schemas, submission
 from webapp.auth import caller
+from webapp.bodies import is_bare
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_job, is_id
 from webapp.openapi import Answer, Operation, Parameter, documented
@@ -55,7 +56,10 @@ _WAIT = Parameter(
     Operation(
         summary="Send a recording, or several as a batch",
         description="Lists are sent as a repeated field, with commas, or as a JSON array; an empty field counts as not "
-        "given, but for url and upload; diarize is understood as diarise.",
+        "given, but for url and upload; diarize is understood as diarise, and keywords as hotwords. A recording may "
+        "also be the body itself (audio/*, video/*, application/octet-stream): then the options are query parameters "
+        "of the same names (the option.* among the components), and name, or Content-Disposition, says what it is "
+        "called.",
         answers={
             202: Answer(
                 "Accepted: the job, or for several recordings the batch.",
@@ -73,7 +77,8 @@ _WAIT = Parameter(
 )
 def create() -> AnyResponse:
     """Accept recordings."""
-    _only(())
+    if not is_bare(request):
+        _no_parameters()
     s = services()
     accepted = submission.accept(s, request)
     if accepted.batch is None:
@@ -100,7 +105,6 @@ def create() -> AnyResponse:
 )
 def page() -> AnyResponse:
     """One page of jobs."""
-    _only(("status", "limit", "cursor"))
     s = services()
     status = request.args.get("status")
     if status is not None and status not in schemas.STATUSES:
@@ -131,7 +135,6 @@ def page() -> AnyResponse:
 )
 def show(job_id: str) -> AnyResponse:
     """One job."""
-    _only(("wait",))
     s = services()
     seconds = _wait_seconds(s)
     job = find_job(s, job_id)
@@ -248,12 +251,10 @@ def _can_go_on(s: Services, job: Job) -> bool:
     return fetched or s.store.files.exists(job.id, SOURCE)
 
 
-def _only(known: tuple[str, ...]) -> None:
+def _no_parameters() -> None:
     """Refuse query parameters that would be ignored."""
     for name in request.args:
-        if name not in known:
-            there = f"there are {', '.join(known)}" if known else "options go into the form"
-            raise bad_option(f"There is no parameter {name[:60]!r} here; {there}.")
+        raise bad_option(f"There is no parameter {name[:60]!r} here; options go into the form.", param=name[:60])
 
 
 def _limit() -> int:

@@ -28,6 +28,8 @@ class Head:
     name: str
     filename: str | None
     """None for a field that is no file."""
+    kind: str = ""
+    """Its Content-Type without parameters, in small letters; empty if it has none."""
 
 
 class FormParts:
@@ -105,12 +107,14 @@ class FormParts:
             self._more()
         text = _decoded(bytes(self._buffer[:end]))
         del self._buffer[: end + 2]
+        headers: dict[str, str] = {}
         for line in re.sub(r"\r\n[ \t]+", " ", text).split("\r\n"):
             name, _, value = line.partition(":")
-            if name.strip().casefold() == "content-disposition":
-                _, options = parse_options_header(value.strip())
-                if "name" in options:
-                    return Head(options["name"], options.get("filename"))
+            headers.setdefault(name.strip().casefold(), value.strip())
+        _, options = parse_options_header(headers.get("content-disposition", ""))
+        if "name" in options:
+            kind = headers.get("content-type", "").partition(";")[0].strip().casefold()
+            return Head(options["name"], options.get("filename"), kind)
         raise BrokenForm("a part has no name")
 
     def _more(self) -> None:

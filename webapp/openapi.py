@@ -262,6 +262,7 @@ class _Builder:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
         if operation.takes_job:
             described["requestBody"] = forms.recordings(job_form, self.schemas, without=self._without)
+            self.parameters |= forms.in_address(job_form, self.schemas, without=self._without)
         if operation.form is not None:
             described["requestBody"] = forms.one_recording(
                 operation.form, job_form, self.schemas, without=self._without

@@ -17,12 +17,12 @@ from webapp.errors import Problem, bad_option
 from webapp.models import allowed_model
 from webapp.uploads import REFERENCES
 from webapp.validation import message, validated
-from webapp.values import ADDRESS, BOOLEANS, is_list, metadata, parts, types_of, whole_numbers
+from webapp.values import ADDRESS, BOOLEANS, WORDS, is_list, joined, metadata, parts, types_of, whole_numbers, words
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
-_SPELLINGS = {"diarize": "diarise"}
+_SPELLINGS = {"diarize": "diarise", "keywords": "hotwords"}
 _LATER = ("url", "diarise", "num_speakers", "min_speakers", "max_speakers")
 """Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
 _LATER_SAID = "{} is not available yet in this version; leave it out."
@@ -128,6 +128,10 @@ class OptionReader:
                 raise bad_option(f"{field} must be an array.")
             if value is None and (info is None or type(None) in types_of(info.annotation)):
                 continue
+            if field in WORDS and isinstance(value, list):
+                if text := joined(field, value):
+                    values[field] = text
+                continue
             values[field] = (
                 metadata(json.dumps(value, ensure_ascii=False)) if field == "metadata" else whole_numbers(value)
             )
@@ -205,6 +209,8 @@ class OptionReader:
         info = self.model.model_fields.get(field)
         if info is not None and is_list(info.annotation):
             return [part for text in given for part in parts(field, text)]
+        if field in WORDS:
+            return words(field, given)
         if len(given) > 1:
             raise bad_option(f"Give {field} once, not {len(given)} times.", param=field)
         text = given[0].strip()

@@ -4,26 +4,25 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import structlog
 from flask import Request
 
 from pipelines import addresses
-from pipelines.names import name_in_address
+from pipelines.names import display_name, name_in_address
 from store import idempotency, jobs
 from store.models import Job
 from tasks import webhooks
-from webapp import finished_uploads, limits
+from webapp import finished_uploads, limits, once
 from webapp.auth import caller
-from webapp.bodies import taken
+from webapp.bodies import in_address, is_bare, taken
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
+from webapp.once import Claim
 from webapp.options import JobRequest
+from webapp.receiver import Receiver
 from webapp.services import Services
 from webapp.uploads import Form, Recording, Reference
-
-log = structlog.get_logger(__name__)
 
 KEY = "Idempotency-Key"
 KEY_PATTERN = "^[!-~]([ -~]{0,253}[!-~])?$"
@@ -41,8 +40,8 @@ class Entry:
     """Why it cannot be used, in a sentence: its job fails at once, and does not sink the others."""
     code: str = "unsupported_media"
     """Stable name of that refusal."""
-    upload: bool = False
-    """Whether the recording is a resumable upload, which stays if no job is made."""
+    upload: str | None = None
+    """Id of the resumable upload that was named; it stays if no job is made."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ def accept(s: Services, request: Request) -> Accepted:
     key = key_of(request)
     if key is None:  # else it may be the same request again, which makes nothing
         limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
+    if is_bare(request):  # nor with options that cannot be used, where they come first
+        s.options.read(in_address(request).fields)
     with taken(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
         entries = _entries(s, form)
         if not entries:
@@ -80,7 +81,8 @@ def accept(s: Services, request: Request) -> Accepted:
             raise Problem(_STATUS[entries[0].code], entries[0].refusal, code=entries[0].code)
         if key is None:
             return Accepted(create(s, entries, batch=batch), batch)
-        return _once(s, entries, batch, key)
+        claim = Claim(key, caller().account, fingerprint_of(entries), entries[0].recording.id, batch, len(entries))
+        return _once(s, entries, claim, Receiver(request.environ))
 
 
 def create(
@@ -101,8 +103,13 @@ def create(
     """
     limits.check_audio(s)
     _check_secret(entries)
-    with finished_uploads.taking(s, [entry.recording.id for entry in entries if entry.upload]):
-        return _made(s, entries, batch, fingerprint)
+    wanted = [entry.upload for entry in entries if entry.upload is not None and entry.upload == entry.recording.id]
+    with finished_uploads.taking(s, wanted) as found:
+        for problem in found.others.values():
+            if len(entries) == 1:
+                raise problem
+        left = [_refused(entry, found.others.get(entry.upload or "")) for entry in entries]
+        return _made(s, left, batch, fingerprint)
 
 
 def _made(s: Services, entries: Sequence[Entry], batch: str | None, fingerprint: str | None) -> list[Job]:
@@ -132,16 +139,34 @@ def _entries(s: Services, form: Form) -> list[Entry]:
     wanted = s.options.read(form.fields) if form.typed is None else s.options.read_typed(form.typed)
     references = [source for source in form.sources if isinstance(source, Reference)]
     finished_uploads.check_once([found.text for found in references if found.field == finished_uploads.FIELD])
-    return [_entry(s, source, wanted) for source in form.sources]
+    return [_entry(s, source, wanted, alone=len(form.sources) == 1) for source in form.sources]
 
 
-def _entry(s: Services, source: Recording | Reference, wanted: JobRequest) -> Entry:
+def _entry(s: Services, source: Recording | Reference, wanted: JobRequest, *, alone: bool) -> Entry:
     if isinstance(source, Recording):
         return Entry(source, wanted, None if source.size else _EMPTY)
     if source.field == finished_uploads.FIELD:
-        recording = finished_uploads.recording_of(s, source.text)
-        return Entry(recording, wanted, None if recording.size else _EMPTY, upload=True)
+        return _uploaded(s, source.text, wanted, alone=alone)
     return _fetched(s, source.text, wanted)
+
+
+def _uploaded(s: Services, upload_id: str, wanted: JobRequest, *, alone: bool) -> Entry:
+    try:
+        recording = finished_uploads.recording_of(s, upload_id)
+    except Problem as problem:
+        if alone:
+            raise
+        nothing = Recording(jobs.new_id(), display_name(upload_id), 0, "")
+        return _refused(Entry(nothing, wanted, upload=upload_id), problem)
+    return Entry(recording, wanted, None if recording.size else _EMPTY, upload=upload_id)
+
+
+def _refused(entry: Entry, problem: Problem | None) -> Entry:
+    """An entry of a batch whose upload cannot be used, under an id that no upload has; without a problem as it is."""
+    if problem is None:
+        return entry
+    nothing = replace(entry.recording, id=jobs.new_id(), size=0, sha256="")
+    return replace(entry, recording=nothing, refusal=problem.detail, code=problem.code)
 
 
 def _fetched(s: Services, url: str, wanted: JobRequest) -> Entry:
@@ -154,35 +179,22 @@ def _fetched(s: Services, url: str, wanted: JobRequest) -> Entry:
     return Entry(recording, s.options.fetching(wanted, good))
 
 
-def _once(s: Services, entries: Sequence[Entry], batch: str | None, key: str) -> Accepted:
+def _once(s: Services, entries: Sequence[Entry], claim: Claim, receiver: Receiver) -> Accepted:
     """Make the jobs unless a request with this key did."""
-    database, first, owner = s.store.database, entries[0].recording.id, caller().id
-    asked = fingerprint_of(entries)
-    earlier = idempotency.claim(
-        database, key, owner=owner, fingerprint=asked, job_id=first, batch=batch, jobs=len(entries)
-    )
+    earlier = once.earlier(s, claim, receiver)
     if earlier is None:
-        try:
-            made = create(s, entries, batch=batch)
-        except BaseException:
-            idempotency.release(database, key, owner=owner, job_id=first)
-            raise
-        try:
-            idempotency.settle(database, key, owner=owner, job_id=first)
-        except Exception:  # the jobs are queued and stand; the key is found to be theirs a little later
-            log.exception("an idempotency key could not be settled", job=first)
-        return Accepted(made, batch)
-    if earlier.fingerprint != asked:
+        return Accepted(once.make(s, claim, lambda: create(s, entries, batch=claim.batch)), claim.batch)
+    if earlier.fingerprint != claim.fingerprint:
         detail = f"This {KEY} was sent before with another recording or other options; send a new key for a new job."
         raise Problem(422, detail, code="invalid_option")
     if not earlier.settled:
         detail = f"A request with this {KEY} is being accepted right now; send it again in a moment."
         raise Problem(409, detail, headers={"Retry-After": "1"})
-    made = idempotency.made(database, earlier)
+    made = idempotency.made(s.store.database, earlier)
     if not made:
         raise Problem(409, f"What this {KEY} made was deleted; send a new key for a new job.")
     for entry in entries:
-        if not entry.upload:  # its files are the job's that is found, or still the client's
+        if entry.upload is None:  # else its files are the job's that is found, or still the client's
             s.store.files.delete(entry.recording.id)
     return Accepted(made, earlier.batch, replayed=True)
 
@@ -192,7 +204,7 @@ def fingerprint_of(entries: Sequence[Entry]) -> str:
     asked = [
         [
             *(e.wanted.options, e.wanted.priority, e.wanted.metadata, e.wanted.webhook_url),
-            *(e.recording.name, e.recording.sha256),
+            *(e.recording.name, e.recording.sha256, *([e.upload] if e.upload not in (None, e.recording.id) else [])),
         ]
         for e in entries
     ]
@@ -209,7 +221,7 @@ def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.N
     recording, wanted = entry.recording, entry.wanted
     return jobs.NewJob(
         id=recording.id,
-        owner=caller().id,
+        owner=caller().account,
         options=wanted.options,
         stages=wanted.stages,
         source_name=recording.name,
@@ -221,6 +233,7 @@ def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.N
         request_id=request_id(),
         webhook_url=wanted.webhook_url,
         fingerprint=fingerprint,
+        audio_quota=caller().audio_seconds_per_day,
     )
 
 

@@ -1,5 +1,6 @@
 """Forms with recordings, streamed to storage while they arrive: no second copy, memory flat, nothing left behind."""
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,39 @@ def received(
         raise
 
 
+@contextmanager
+def received_bare(request: Request, storage: Storage, *, name: str, max_bytes: int) -> Iterator[Recording]:
+    """A body that is the recording itself, in storage. If the block fails, it is deleted again.
+
+    Args:
+        request: Nobody has touched its body.
+        storage: Where it goes.
+        name: What it is called.
+        max_bytes: Its bound.
+
+    Raises:
+        Problem: 400 it broke off; 408 the client fell silent; 413 too large.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    job_id = jobs.new_id()
+    upload = storage.create(job_id, SOURCE)
+    try:
+        try:
+            for block in blocks(request, limit=max_bytes + _OVERHEAD):
+                if upload.size + len(block) > max_bytes:
+                    raise _too_large(max_bytes)
+                upload.write(block)
+        except RequestEntityTooLarge as error:
+            raise _too_large(max_bytes) from error
+        upload.keep()
+        yield Recording(job_id, name, upload.size, upload.sha256)
+    except BaseException:
+        upload.drop()
+        storage.delete(job_id)
+        raise
+
+
 class _FormReader:
     """Takes the parts of a form apart as they arrive."""
 
@@ -112,6 +146,8 @@ class _FormReader:
         self._field: tuple[str, list[bytes]] | None = None
         self._file: tuple[str, str, Upload] | None = None
         """Id, the client's name and the stream of the file that is arriving."""
+        self._looks: bytearray | None = None
+        """The beginning of that file, if it may be text."""
 
     def read(self, request: Request) -> None:
         """Read the body to its end."""
@@ -125,7 +161,7 @@ class _FormReader:
                 else:
                     self._end_part()
         except RequestEntityTooLarge as error:
-            raise self._too_large() from error
+            raise _too_large(self._max_bytes) from error
         except BrokenForm as error:
             raise bad_option(f"The upload is no whole multipart/form-data: {error}; send it again.") from error
 
@@ -142,22 +178,26 @@ class _FormReader:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise Problem(413, f"A form may have at most {MAX_PARTS} parts; send fewer files at once.")
-        if head.filename is None:
+        if head.filename is None and head.name != FILE:
             self._field = (head.name, [])
             return
         if head.name != FILE:
             raise bad_option(
                 f"A file came in the field {_shown(head.name)}; send recordings in the field 'file'.", param=head.name
             )
+        # Without a file name it may be a recording all the same, or what somebody typed; its content tells.
+        self._looks = bytearray() if head.filename is None and head.kind in ("", "text/plain") else None
         job_id = jobs.new_id()
-        self._file = (job_id, head.filename, self._storage.create(job_id, SOURCE))
+        self._file = (job_id, head.filename or "", self._storage.create(job_id, SOURCE))
 
     def _write(self, data: bytes) -> None:
         if self._file is not None:
             self._bytes += len(data)
             if self._bytes > self._max_bytes:
-                raise self._too_large()
+                raise _too_large(self._max_bytes)
             self._file[2].write(data)
+            if self._looks is not None:
+                self._looks += data[: _TEXT_BYTES - len(self._looks)]
         elif self._field is not None:
             self._field_bytes += len(data)
             if self._field_bytes > self._max_field_bytes:
@@ -168,7 +208,11 @@ class _FormReader:
     def _end_part(self) -> None:
         if self._file is not None:
             job_id, name, upload = self._file
-            if name or upload.size:
+            if self._looks is not None and (text := _text(bytes(self._looks))) is not None:
+                upload.drop()
+                self._storage.delete(job_id)
+                self._form.add(FILE, text)
+            elif name or upload.size:
                 upload.keep()
                 recording = Recording(job_id, display_name(name), upload.size, upload.sha256)
                 self._form.files.append(recording)
@@ -186,8 +230,9 @@ class _FormReader:
             self._form.add(name, text)
             self._field = None
 
-    def _too_large(self) -> Problem:
-        return Problem(413, f"An upload may have at most {self._max_bytes >> 20} MB here; send less at once.")
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, f"An upload may have at most {max_bytes >> 20} MB here; send less at once.")
 
 
 def _boundary(request: Request) -> bytes:
@@ -195,6 +240,15 @@ def _boundary(request: Request) -> bytes:
     if request.mimetype != "multipart/form-data" or not boundary or not boundary.isascii():
         raise bad_option("Send multipart/form-data with the recording in the field 'file'.")
     return boundary.encode()
+
+
+def _text(beginning: bytes) -> str | None:
+    """What a file begins with, if that is text."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(beginning, final=len(beginning) < _TEXT_BYTES)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _shown(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from webapp.errors import bad_option
 
+WORDS = frozenset({"hotwords"})
+"""Fields of a job that are one text for the engine, but mean a list, and may be given as one."""
 MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 100
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -66,6 +68,34 @@ def parts(field: str, text: str) -> list[Any]:
             raise bad_option(f"{field} is not a valid JSON array; send items with commas between them.") from error
         return list(value)
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def joined(field: str, value: list[Any]) -> str:
+    """A list of words as the one text that it means.
+
+    Raises:
+        Problem: 400, it is a list of something else.
+    """
+    if not all(isinstance(word, str) for word in value):
+        raise bad_option(f"{field} must be a text, or an array of texts.", param=field)
+    return ", ".join(word.strip() for word in value if word.strip())
+
+
+def words(field: str, given: Sequence[str]) -> str:
+    """Words as a form has them: a text as it came, a JSON array, or the field repeated.
+
+    Raises:
+        Problem: 400.
+    """
+    return ", ".join(_unpacked(field, text) for text in given)
+
+
+def _unpacked(field: str, text: str) -> str:
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else None
+    except (ValueError, RecursionError):  # a text that begins so
+        return text
+    return joined(field, found) if isinstance(found, list) else text
 
 
 def whole_numbers(value: Any) -> Any:

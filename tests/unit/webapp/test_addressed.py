@@ -62,12 +62,14 @@ def test_typed_values_are_taken_as_they_are(client: FlaskClient) -> None:
         "priority": "high",
         "language": None,
         "diarise": False,
+        "keywords": ["Ada", " Grace ", ""],
     }
     job = post(client, body).json
     options = job["options"]
     assert options["url"] == "https://example.org/x"
     assert (options["vad_filter"], options["temperature"], options["formats"]) == (False, 0, ["srt", "txt"])
     assert (options["languages"], options["language"], options["priority"]) == (["de", "en"], None, "high")
+    assert options["hotwords"] == "Ada, Grace"
     assert job["metadata"] == body["metadata"]
 
 
@@ -98,6 +100,11 @@ BAD: list[tuple[Any, str]] = [
     ({"url": URL, "languages": [{}]}, "languages"),
     ({"url": URL, "languages": {"en": 1}}, "languages"),
     ({"url": URL, "prompt": 5}, "prompt"),
+    ({"url": URL, "prompt": ["a"]}, "prompt"),
+    ({"url": URL, "hotwords": 5}, "hotwords"),
+    ({"url": URL, "hotwords": ["a", 5]}, "hotwords must be a text, or an array of texts"),
+    ({"url": URL, "hotwords": ["x" * 1500] * 2}, "hotwords"),
+    ({"url": URL, "hotwords": ["b"], "keywords": ["a"]}, "hotwords once"),
     ({"url": URL, "priority": None}, "priority"),
     ({"url": URL, "metadata": "{}"}, "metadata"),
     ({"url": URL, "metadata": [1]}, "metadata"),
@@ -210,12 +217,18 @@ def test_the_same_request_again_makes_nothing(client: FlaskClient) -> None:
     assert is_problem(post(client, {"url": several["url"][::-1]}, key="b"), 422, "invalid_option")
 
 
-def test_the_document_has_all_three_bodies(client: FlaskClient) -> None:
+def test_the_document_has_all_bodies(client: FlaskClient) -> None:
     document = client.get("/openapi.json").json
     content = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data", PLAIN, "application/json"}
+    bare = {"audio/*", "video/*", "application/octet-stream"}
+    assert set(content) == {"multipart/form-data", PLAIN, "application/json", *bare}
+    beside = {p["name"]: p for key, p in document["components"]["parameters"].items() if key.startswith("option.")}
+    assert {"name", "language", "formats", "hotwords"} < set(beside) and not {"file", "url", "upload"} & set(beside)
+    assert all(p["in"] == "query" and "body only" in p["description"] for p in beside.values())
     schemas = {
-        kind: document["components"]["schemas"][c["schema"]["$ref"].split("/")[-1]] for kind, c in content.items()
+        kind: document["components"]["schemas"][c["schema"]["$ref"].split("/")[-1]]
+        for kind, c in content.items()
+        if kind not in bare
     }
     assert "file" in schemas["multipart/form-data"]["properties"]
     for kind in (PLAIN, "application/json"):

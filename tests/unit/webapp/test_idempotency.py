@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from store.models import IdempotencyKey
 from tasks.flow import QueueUnavailable
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
+from webapp import once
 from webapp.auth import OWNER
 from webapp.services import Services
 
@@ -97,25 +99,75 @@ def test_a_batch_is_found_again_in_its_order(client: FlaskClient) -> None:
     assert count(client) == 5
 
 
-def test_many_at_once_make_one_job(app: Flask, client: FlaskClient) -> None:
+def test_many_at_once_make_one_job(app: Flask, client: FlaskClient, services: Services) -> None:
     answers: list[TestResponse] = []
-    gate = threading.Barrier(6)
+    gate = threading.Barrier(20)
 
     def send() -> None:
         gate.wait()
         answers.append(post(app.test_client(), "k"))
 
-    threads = [threading.Thread(target=send) for _ in range(6)]
+    threads = [threading.Thread(target=send) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    made = [a for a in answers if a.status_code == 202]
-    assert len({a.json["id"] for a in made}) == 1
-    assert len([a for a in made if "Idempotency-Replayed" not in a.headers]) == 1
-    for refused in (a for a in answers if a.status_code != 202):
-        assert is_problem(refused, 409, "conflict") and refused.headers["Retry-After"]
-    assert len(answers) == 6 and count(client) == 1
+    assert [a.status_code for a in answers] == [202] * 20
+    assert len({a.json["id"] for a in answers}) == 1 == count(client)
+    assert sorted(a.headers.get("Idempotency-Replayed", "") for a in answers) == ["", *["true"] * 19]
+    assert files_of(services) == {answers[0].json["id"], f"{answers[0].json['id']}/source"}
+
+
+def test_when_the_first_fails_one_that_waits_takes_its_place(
+    app: Flask, client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, going = threading.Event(), threading.Event()
+    submit, listen, calls = type(services.flow).submit, type(services.listening).to, iter(range(100))
+
+    def first_fails(flow: Any, job_id: str) -> None:
+        if next(calls) == 0:
+            going.set()
+            assert waiting.wait(20)
+            raise QueueUnavailable
+        submit(flow, job_id)
+
+    def to(listening: Any, job_id: str) -> Any:
+        waiting.set()
+        return listen(listening, job_id)
+
+    monkeypatch.setattr(type(services.flow), "submit", first_fails)
+    monkeypatch.setattr(type(services.listening), "to", to)
+    answers: list[TestResponse] = []
+    first = threading.Thread(target=lambda: answers.append(post(app.test_client(), "k")))
+    first.start()
+    assert going.wait(20)
+    second = post(app.test_client(), "k")
+    first.join()
+    assert is_problem(answers[0], 503, "queue_full")
+    assert second.status_code == 202 and "Idempotency-Replayed" not in second.headers
+    assert count(client) == 1
+    assert files_of(services) == {second.json["id"], f"{second.json['id']}/source"}
+
+
+def test_patience_has_an_end(client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert post(client, "other").status_code == 202
+    fingerprint = fingerprint_in(services, "other")
+    assert claim(services, "1" * 32, fingerprint) is None
+    monkeypatch.setattr(once, "_WAIT_SECONDS", 0.3)
+    began = time.monotonic()
+    refused = post(client, "k")
+    assert is_problem(refused, 409, "conflict") and refused.headers["Retry-After"]
+    assert time.monotonic() - began >= 0.3
+    # Another request is told at once.
+    assert is_problem(post(client, "k", language="de"), 422, "invalid_option")
+    assert count(client) == 1
+
+
+def fingerprint_in(services: Services, key: str) -> str:
+    with services.store.database.read() as session:
+        found = session.get(IdempotencyKey, (OWNER, key))
+        assert found is not None
+        return found.fingerprint
 
 
 def test_what_was_refused_does_not_use_the_key_up(

@@ -126,6 +126,11 @@ def test_the_operators_defaults_are_filled_in(make: Callable[..., Flask]) -> Non
         ("prompt", "Ada, Grace", "Ada, Grace"),
         ("prompt", "[not json]", "[not json]"),
         ("hotwords", "true", "true"),
+        ("hotwords", "Ada, Grace", "Ada, Grace"),
+        ("hotwords", ["Ada", "Grace"], "Ada, Grace"),
+        ("hotwords", '["Ada", " Grace "]', "Ada, Grace"),
+        ("hotwords", "[not json]", "[not json]"),
+        ("keywords", "Ada", "Ada"),
         ("channels", "mix", "mix"),
         ("diarise", "false", False),
         ("diarize", "0", False),
@@ -137,7 +142,7 @@ def test_the_operators_defaults_are_filled_in(make: Callable[..., Flask]) -> Non
 def test_a_field_is_read_generously(send: Send, field: str, text: Any, value: Any) -> None:
     response = send(**{field: text})
     assert response.status_code == 202, response.text
-    assert response.json["options"]["diarise" if field == "diarize" else field] == value
+    assert response.json["options"][{"diarize": "diarise", "keywords": "hotwords"}.get(field, field)] == value
 
 
 def test_a_preset_shows_in_its_figures_and_a_field_beside_it_wins(send: Send) -> None:
@@ -182,6 +187,9 @@ BAD: list[tuple[dict[str, Any], int, str, str]] = [
     ({"languages": "de,klingon"}, 400, "invalid_option", "languages"),
     ({"priority": "urgent"}, 400, "invalid_option", "priority"),
     ({"prompt": "x" * 2001}, 400, "invalid_option", "prompt"),
+    ({"hotwords": ["x" * 1001, "x" * 1001]}, 400, "invalid_option", "hotwords"),
+    ({"hotwords": "[1]"}, 400, "invalid_option", "array of texts"),
+    ({"hotwords": "a", "keywords": "b"}, 400, "invalid_option", "hotwords once"),
     ({"metadata": "{"}, 400, "invalid_option", "metadata"),
     ({"metadata": "[1]"}, 400, "invalid_option", "object"),
     ({"metadata": '"text"'}, 400, "invalid_option", "object"),
@@ -246,7 +254,10 @@ A_FILE = DISPOSITION % "file" + '; filename="a.mp3"'
     ("request_", "status", "code", "says"),
     [
         ({}, 400, "invalid_option", "multipart/form-data"),
-        ({"data": SOUND, "content_type": "audio/mpeg"}, 400, "invalid_option", "multipart/form-data"),
+        ({"data": SOUND, "content_type": "text/plain"}, 400, "invalid_option", "multipart/form-data"),
+        ({"data": SOUND, "content_type": "application/x-www-form-urlencoded"}, 400, "invalid_option", "Content-Type"),
+        ({"data": b"", "content_type": "audio/mpeg"}, 415, "unsupported_media", "empty"),
+        ({"data": b"x" * (1 << 20) + b"x", "content_type": "video/mp4"}, 413, "too_large", "at most 1 MB"),
         ({"data": "a=b", "content_type": "application/x-www-form-urlencoded"}, 400, "invalid_option", "'a'"),
         ({"data": "{", "content_type": "application/json"}, 400, "invalid_option", "no JSON"),
         ({"json": {}}, 400, "invalid_option", "url"),
@@ -255,6 +266,14 @@ A_FILE = DISPOSITION % "file" + '; filename="a.mp3"'
         (multipart(), 400, "invalid_option", "'file'"),
         (multipart((DISPOSITION % "language", b"en")), 400, "invalid_option", "'file'"),
         (multipart((DISPOSITION % "file", b"@talk.mp3")), 400, "invalid_option", "came as text"),
+        (multipart((DISPOSITION % "file", b"")), 400, "invalid_option", "came as text"),
+        (
+            multipart((DISPOSITION % "file" + "\r\nContent-Type: text/plain", b"x" * 5000)),
+            400,
+            "invalid_option",
+            "as text",
+        ),
+        (multipart((DISPOSITION % "file", "é".encode() * 5000)), 400, "invalid_option", "came as text"),
         (multipart((DISPOSITION % "file" + '; filename=""', b"")), 400, "invalid_option", "Send a recording"),
         (multipart((DISPOSITION % "audio" + '; filename="a"', SOUND)), 400, "invalid_option", "'audio'"),
         (multipart((A_FILE, SOUND), (DISPOSITION % "audio" + '; filename="a"', SOUND)), 400, "invalid_option", "audio"),
@@ -303,6 +322,125 @@ def test_a_body_without_a_length_is_read_to_its_end_and_bounded(client: FlaskCli
     assert is_problem(post(b"x" * 3_000_000), 413, "too_large")
     nothing_is_left(services)
     assert post(b"x" * 1000).json["source"]["bytes"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("head", "data"),
+    [
+        ("", SOUND),
+        ("; filename=", SOUND),
+        ('; filename=""', SOUND),
+        ("\r\nContent-Type: text/plain", SOUND),
+        ("", b"x" * 3000 + b"\0"),
+        ("\r\nContent-Type: audio/wav", b"RIFF"),
+        ('; filename=""', b"RIFF"),
+    ],
+)
+def test_a_file_without_a_name_is_a_recording(client: FlaskClient, services: Services, head: str, data: bytes) -> None:
+    response = client.post("/v1/jobs", headers=AUTH, **multipart((DISPOSITION % "file" + head, data)))
+    assert response.status_code == 202, response.text
+    source = response.json["source"]
+    assert (source["name"], source["sha256"]) == ("recording", hashlib.sha256(data).hexdigest())
+    assert files_of(services) == {response.json["id"], f"{response.json['id']}/source"}
+
+
+class TestBare:
+    """The body is the recording, as clients of Deepgram and AssemblyAI send it."""
+
+    @pytest.mark.parametrize(
+        "kind", ["audio/mpeg", "video/mp4", "application/octet-stream", "audio/*", "Audio/WAV; a=b"]
+    )
+    def test_it_becomes_a_job(self, client: FlaskClient, services: Services, kind: str) -> None:
+        query = "?language=de&formats=srt&formats=txt&diarize=false&metadata=%7B%22a%22%3A%22%C3%A9%22%7D&keywords=Ada"
+        response = client.post(f"/v1/jobs{query}", headers=AUTH, data=SOUND, content_type=kind)
+        assert response.status_code == 202, response.text
+        job = response.json
+        expected = {"name": "recording", "bytes": len(SOUND), "sha256": hashlib.sha256(SOUND).hexdigest()}
+        assert expected.items() <= job["source"].items()
+        options = job["options"]
+        assert (options["language"], options["formats"], options["hotwords"]) == ("de", ["srt", "txt"], "Ada")
+        assert job["metadata"] == {"a": "é"}
+        with services.store.files.open(job["id"], "source") as stream:
+            assert stream.read() == SOUND
+
+    @pytest.mark.parametrize(
+        ("query", "disposition", "name"),
+        [
+            ("?name=a%20talk.mp3", None, "a talk.mp3"),
+            ("?name=../../etc/passwd%0A", None, "passwd"),
+            ("", 'attachment; filename="talk.mp3"', "talk.mp3"),
+            ("", "attachment; filename*=UTF-8''%C3%BCber.mp3", "über.mp3"),
+            ("?name=a.mp3", 'attachment; filename="b.mp3"', "a.mp3"),
+            ("?name=", "nonsense", "recording"),
+        ],
+    )
+    def test_its_name(self, client: FlaskClient, query: str, disposition: str | None, name: str) -> None:
+        headers = AUTH if disposition is None else {**AUTH, "Content-Disposition": disposition}
+        response = client.post(f"/v1/jobs{query}", headers=headers, data=SOUND, content_type="audio/mpeg")
+        assert response.json["source"]["name"] == name
+
+    @pytest.mark.parametrize(
+        ("query", "status", "code", "says"),
+        [
+            ("beamsize=5", 400, "invalid_option", "'beam_size'"),
+            ("beam_size=21", 400, "invalid_option", "from 1 to 20"),
+            ("beam_size=1&beam_size=2", 400, "invalid_option", "beam_size once"),
+            ("file=x", 400, "invalid_option", "'file'"),
+            ("url=https://example.org/a", 400, "invalid_option", "url cannot be given as well"),
+            ("upload=" + "0" * 32, 400, "invalid_option", "upload cannot be given as well"),
+            ("name=a&name=b", 400, "invalid_option", "name once"),
+            ("prompt=%ff", 400, "invalid_option", "UTF-8"),
+            ("min_cue_seconds=5&max_cue_seconds=4", 422, "invalid_option", "max_cue_seconds"),
+            ("model=nosuch", 404, "unknown_model", "demo"),
+            ("&".join(["language=en"] * 1001), 400, "invalid_option", "address"),
+        ],
+    )
+    def test_options_that_cannot_be_used_are_told_before_it_is_read(
+        self, client: FlaskClient, services: Services, query: str, status: int, code: str, says: str
+    ) -> None:
+        body = io.BytesIO(SOUND)
+        environ = {"wsgi.input": body, "CONTENT_LENGTH": str(len(SOUND)), "CONTENT_TYPE": "audio/mpeg"}
+        response = client.post(f"/v1/jobs?{query}", headers=AUTH, environ_overrides=environ)
+        assert is_problem(response, status, code) and says in response.json["detail"]
+        assert body.tell() == 0
+        nothing_is_left(services)
+
+    @pytest.mark.parametrize("length", [str((1 << 20) + 1), str(5 << 30)])
+    def test_one_that_says_that_it_is_too_large_is_not_read(
+        self, client: FlaskClient, services: Services, length: str
+    ) -> None:
+        body = io.BytesIO(SOUND)
+        environ = {"wsgi.input": body, "CONTENT_LENGTH": length, "CONTENT_TYPE": "audio/mpeg"}
+        assert is_problem(client.post("/v1/jobs", headers=AUTH, environ_overrides=environ), 413, "too_large")
+        assert body.tell() == 0
+        nothing_is_left(services)
+
+    def test_one_that_breaks_off_leaves_nothing(self, client: FlaskClient, services: Services) -> None:
+        environ = {"wsgi.input": io.BytesIO(SOUND), "CONTENT_LENGTH": "99999", "CONTENT_TYPE": "audio/mpeg"}
+        assert is_problem(client.post("/v1/jobs", headers=AUTH, environ_overrides=environ), 400, "invalid_option")
+        nothing_is_left(services)
+
+    @pytest.mark.parametrize(("size", "status"), [(1 << 20, 202), ((1 << 20) + 1, 413), (3 << 20, 413)])
+    def test_one_without_a_length_is_bounded(
+        self, client: FlaskClient, services: Services, size: int, status: int
+    ) -> None:
+        environ = {"wsgi.input_terminated": True, "wsgi.input": io.BytesIO(b"x" * size), "CONTENT_LENGTH": ""}
+        environ["CONTENT_TYPE"] = "application/octet-stream"
+        response = client.post("/v1/jobs", headers=AUTH, environ_overrides=environ)
+        assert response.status_code == status
+        if status != 202:
+            nothing_is_left(services)
+
+    def test_it_is_the_same_request_as_the_form(self, client: FlaskClient, services: Services) -> None:
+        headers = {**AUTH, "Idempotency-Key": "k"}
+        first = client.post("/v1/jobs?name=a.mp3&language=de", headers=headers, data=SOUND, content_type="audio/mpeg")
+        form = multipart((A_FILE, SOUND), (DISPOSITION % "language", b"de"))
+        for again in (
+            client.post("/v1/jobs?name=a.mp3&language=de", headers=headers, data=SOUND, content_type="audio/mpeg"),
+            client.post("/v1/jobs", headers=headers, **form),
+        ):
+            assert (again.json["id"], again.headers["Idempotency-Replayed"]) == (first.json["id"], "true")
+        assert files_of(services) == {first.json["id"], f"{first.json['id']}/source"}
 
 
 def test_fields_may_stand_before_and_after_the_file(client: FlaskClient) -> None:
