@@ -13,16 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.models import known_names, meaning
+from config.origins import ANY, origins
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
 Names = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
 Aliases = Annotated[dict[str, str], NoDecode]
+Origins = Annotated[list[str], NoDecode, AfterValidator(origins)]
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 
 class Settings(BaseSettings):
@@ -89,9 +92,11 @@ class Settings(BaseSettings):
     """Password for Flower; Flower does not start without one."""
     public_url: str | None = None
     """Address that links in answers begin with, behind a proxy; unset: taken from the request."""
+    cors_origins: Origins = []
+    """Origins of web pages elsewhere that may use the API from browsers, such as https://app.example.org, comma separated; `*`: any page, which needs an API_KEY."""  # noqa: E501
 
     # Where things are kept
-    data_dir: Path = Path("data")
+    data_dir: Folder = Path("data")
     """Folder for everything that is kept unless the next three say otherwise, and for scratch files."""
     database_url: str | None = None
     """Address (SQLAlchemy) of the record; unset: SQLite in DATA_DIR."""
@@ -146,7 +151,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """text for people, json for machines (one object a line)."""
 
-    @field_validator("whisper_models", "allowed_models", "plugins", mode="before")
+    @field_validator("whisper_models", "allowed_models", "plugins", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -187,15 +192,12 @@ class Settings(BaseSettings):
             raise ValueError("write a number and a time, such as 600/minute, or several with commas between them")
         return value
 
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
-
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if not self.whisper_models:
             raise ValueError("WHISPER_MODELS must name at least one model")
+        if ANY in self.cors_origins and self.api_key is None:
+            raise ValueError("CORS_ORIGINS=* without an API_KEY would let every web page in: set API_KEY, or name them")
         if self.lease_renewal_seconds * 2 > self.visibility_timeout_seconds:
             raise ValueError("LEASE_RENEWAL_SECONDS must be at most half of VISIBILITY_TIMEOUT_SECONDS")
         if self.ffmpeg_timeout_seconds > self.task_timeout_seconds:

@@ -8,7 +8,7 @@ from flask import Flask
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import auth, errors, headers, limits, queries, tus
+from webapp import auth, cors, errors, headers, limits, queries, tus
 from webapp.deliveries import routes as delivery_routes
 from webapp.docs import routes as docs_routes
 from webapp.events import routes as event_routes
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> Flask:
     install(make_services(settings, store, open_flow(settings, store)), app.extensions)
     # In this order: every request has an id before it can be refused.
     headers.install(app)
+    cors.install(app, settings)
     auth.install(app)
     limits.install(app, settings)
     queries.install(app)

@@ -13,7 +13,7 @@ from store import keys
 from store.jobs import now
 from store.keys import SCOPES
 from store.models import ApiKey
-from webapp import limits
+from webapp import cors, limits
 from webapp.callers import Caller, caller
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.openapi import Operation, operation_of
@@ -68,6 +68,8 @@ def _operation() -> Operation | None:
 
 
 def _is_public() -> bool:
+    if request.method == "OPTIONS":  # says what an address can do, which the document says to everybody
+        return True
     if request.endpoint is None:  # an address or a method there is not: 404 and 405 tell nothing worth hiding
         return True
     operation = _operation()
@@ -182,7 +184,9 @@ def _check_local(settings: Settings) -> None:
         detail = "Without an API key only this machine is served; set API_KEY, or use the address 127.0.0.1."
         raise Problem(403, detail, code="invalid_key")
     origin = request.headers.get("Origin")
-    if request.method not in _SAFE and origin is not None and urlsplit(origin).netloc not in {request.host, public}:
+    if request.method in _SAFE or origin is None or cors.is_named(settings, origin):
+        return
+    if origin.partition("://")[2] not in {request.host, public}:
         detail = "Without an API key requests from other web pages are refused; set API_KEY."
         raise Problem(403, detail, code="invalid_key")
 
