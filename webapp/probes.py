@@ -24,12 +24,12 @@ class Probes:
         self._asked: dict[str, Future[Any]] = {}
         self._answered: dict[str, float] = {}
 
-    def ask(self, *, seconds: float) -> dict[str, Future[Any]]:
-        """All questions at once; those that are not done by then are not there.
+    def ask(self, *names: str, seconds: float) -> dict[str, Future[Any]]:
+        """Some questions at once, or all; those that are not done by then are not there.
 
         A question that hangs is waited for again, not asked again, so callers do not pile up behind it.
         """
-        found = {name: self._ask(name) for name in self._questions}
+        found = {name: self._ask(name) for name in names or self._questions}
         wait(found.values(), timeout=seconds)
         return found
 

@@ -19,6 +19,7 @@ from tasks.flow import Flow
 from webapp.departures import Departure, Departures
 from webapp.options import OptionReader
 from webapp.probes import Probes
+from webapp.serving import PROBE, Serving
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,8 @@ class Services:
     """Ends the jobs of those who left."""
     probes: Probes
     """The health checks: database, storage, workers."""
+    serving: Serving
+    """Who serves which queue."""
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
@@ -59,6 +62,14 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     """The services over an open store and flow."""
     waiters = Waiters(settings.redis_url)
     queues = figures.Queues(settings.redis_url)
+    probes = Probes(
+        {
+            "database": store.database.ping,
+            "storage": store.files.ping,
+            "workers": store.events.workers,
+            PROBE: lambda: store.events.served(sorted(flow.app.amqp.queues)),
+        }
+    )
     return Services(
         settings=settings,
         store=store,
@@ -69,7 +80,8 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         waiters=waiters,
         tickets=Tickets(settings.redis_url, settings.api_key.get_secret_value() if settings.api_key else ""),
         departures=Departures(lambda left: waiters.expects(left.owner, left.size), _ender(flow, waiters)),
-        probes=Probes({"database": store.database.ping, "storage": store.files.ping, "workers": store.events.workers}),
+        probes=probes,
+        serving=Serving(probes, flow.stages),
         queues=queues,
         figures=Probes(
             {

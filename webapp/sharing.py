@@ -52,7 +52,7 @@ def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = No
     """Take the caller's job for the same, or make one and take it; whether it was there before.
 
     Raises:
-        Problem: 503, the one that is there is being cancelled and does not end.
+        Problem: 503, the one that is there is being cancelled and does not end, or nobody would work on a new one.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     mark, mine = fingerprint or asked.fingerprint, asked.recording.id
@@ -60,6 +60,7 @@ def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = No
         since = asked.began - _RECENT
         found = jobs.in_flight(s.store.database, owner=caller().account, fingerprint=mark, since=since)
         if found is None:
+            s.serving.check(asked.wanted.stages)
             try:
                 create(s, [Entry(asked.recording, asked.wanted)], fingerprint=mark)
             except IntegrityError:  # the same request made one just now

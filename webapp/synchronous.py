@@ -37,6 +37,7 @@ _STATUSES = {
     "fetch_failed": 422,
     "unknown_model": 404,
     "model_not_allowed": 404,
+    "rate_limited": 429,
     "unavailable": 503,
     "model_unavailable": 503,
     "out_of_memory": 503,
@@ -57,7 +58,7 @@ class Call:
         request: Nobody has touched its body.
 
     Raises:
-        Problem: 503, too many wait already; 429, the key's audio of the day is used up.
+        Problem: 503, too many wait already, or nobody serves a queue; 429, the key's audio of the day is used up.
     """
 
     def __init__(self, s: Services, request: Request) -> None:
@@ -77,7 +78,9 @@ class Call:
         self.replayed = False
         key = key_of(request)
         if key is None:
-            limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
+            # Looked at here as well, so that nobody uploads for nothing.
+            limits.check_audio(s)
+            s.serving.check_any()
         self._key = key
         self._open = s.waiting.acquire(blocking=False)
         if not self._open:

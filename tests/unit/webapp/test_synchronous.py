@@ -366,6 +366,54 @@ def test_only_so_many_wait(app: Flask, ask: Ask, services: Services) -> None:
         assert ask(prompt="another").status_code == 200, "every place is given back"
 
 
+def serve(services: Services, *queues: str, seconds: float) -> None:
+    """Some queues have a worker, and the process has been looking for so long."""
+    services.store.events.here("some@a", queues)
+    services.store.events.gone("some@a")  # it is being restarted
+    services.serving._began -= seconds
+
+
+@pytest.mark.parametrize("path", ["/transcribe/demo", "/v1/audio/transcriptions"])
+def test_nobody_waits_for_what_nobody_works_on(ask: Ask, services: Services, path: str) -> None:
+    serve(services, "cpu", seconds=31)
+    answers = [ask(path), ask(path, headers={"Idempotency-Key": "k"}), ask(path, headers={"Idempotency-Key": "k"})]
+    for answer in answers:
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+        error = answer.json.get("error", answer.json)
+        assert error["code"] == "queue_full"
+        assert "queue gpu" in error.get("detail", error.get("message"))
+    assert files_of(services) == set()
+    assert jobs.page(services.store.database)[0] == []
+
+
+@pytest.mark.parametrize(("queues", "seconds"), [(["cpu"], 20), (["cpu", "gpu"], 31)])
+def test_workers_have_time_to_start(ask: Ask, services: Services, queues: list[str], seconds: float) -> None:
+    serve(services, *queues, seconds=seconds)
+    with worker(services):
+        assert ask().status_code == 200
+
+
+def test_a_worker_that_was_there_just_now_may_come_back(ask: Ask, services: Services) -> None:
+    serve(services, "cpu", "gpu", seconds=31)
+    assert services.serving.missing(["cpu", "gpu", "net"]) == ["net"]
+    services.store.events._client.delete("longhand:served:gpu")
+    services.probes._answered.clear()
+    assert services.serving.missing(["cpu", "gpu"]) == []
+
+
+def test_nothing_is_guessed_while_redis_is_away(make: Callable[..., Flask]) -> None:
+    services: Services = make(redis_url="redis://127.0.0.1:1/0").extensions["longhand"]
+    services.serving._began -= 31
+    services.serving.check_any()
+    services.serving.check(services.flow.stages)
+
+
+def test_a_job_that_nobody_waits_for_is_taken_all_the_same(client: FlaskClient, services: Services) -> None:
+    serve(services, seconds=31)
+    data = {"file": (io.BytesIO(SOUND), "a.mp3")}
+    assert client.post("/v1/jobs", headers=AUTH, data=data).status_code == 202
+
+
 def test_a_key_gives_the_same_result_again(ask: Ask, services: Services) -> None:
     key = {"Idempotency-Key": "once"}
     with worker(services):
