@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Password for Flower; Flower does not start without one."""
     public_url: str | None = None
     """Address that links in answers begin with, behind a proxy; unset: taken from the request."""
+    trusted_proxies: int = Field(0, ge=0, le=10)
+    """Proxies in front, one behind the other, whose X-Forwarded-For and X-Forwarded-Proto are believed; see docs/proxy.md."""  # noqa: E501
     cors_origins: Origins = []
     """Origins of web pages elsewhere that may use the API from browsers, such as https://app.example.org, comma separated; `*`: any page, which needs an API_KEY."""  # noqa: E501
 

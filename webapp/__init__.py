@@ -4,6 +4,7 @@ Everything a client may rely on is in ``/openapi.json``, which is made from what
 """
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.settings import Settings
 from store import open_store
@@ -40,6 +41,9 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_OTHER_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    if hops := settings.trusted_proxies:
+        # Not the host: a proxy may hand on what the client says of it, and links have PUBLIC_URL.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     install(make_services(settings, store, open_flow(settings, store)), app.extensions)
     # In this order: every request has an id before it can be refused.
     headers.install(app)

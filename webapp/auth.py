@@ -179,14 +179,14 @@ def _check_local(settings: Settings) -> None:
 
     A page elsewhere can point its own name at 127.0.0.1 and then read what is there, or send a form blindly.
     """
-    public = urlsplit(settings.public_url or "").hostname
-    if not (is_loopback(_host(request.host)) or _host(request.host) in {public, settings.bind_host}):
+    public = urlsplit(settings.public_url or "")
+    if not (is_loopback(_host(request.host)) or _host(request.host) in {public.hostname, settings.bind_host}):
         detail = "Without an API key only this machine is served; set API_KEY, or use the address 127.0.0.1."
         raise Problem(403, detail, code="invalid_key")
     origin = request.headers.get("Origin")
     if request.method in _SAFE or origin is None or cors.is_named(settings, origin):
         return
-    if origin.partition("://")[2] not in {request.host, public}:
+    if origin.partition("://")[2] not in {request.host, public.hostname, public.netloc}:
         detail = "Without an API key requests from other web pages are refused; set API_KEY."
         raise Problem(403, detail, code="invalid_key")
 

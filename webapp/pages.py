@@ -89,8 +89,9 @@ def ticket(job_id: str) -> AnyResponse:
     answer = Response(status=204)
     del answer.headers["Content-Type"]  # there is nothing to have a type
     # Without a path browsers take that of this address up to its last slash: the recording's, whatever a proxy adds.
+    secure = request.is_secure or (s.settings.public_url or "").lower().startswith("https:")
     answer.set_cookie(
-        TICKET, issued, max_age=TICKET_SECONDS, path=None, secure=request.is_secure, httponly=True, samesite="Strict"
+        TICKET, issued, max_age=TICKET_SECONDS, path=None, secure=secure, httponly=True, samesite="Strict"
     )
     return answer
 
