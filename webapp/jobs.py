@@ -81,6 +81,8 @@ def create() -> AnyResponse:
         _no_parameters()
     s = services()
     accepted = submission.accept(s, request)
+    if not accepted.jobs:
+        raise Problem(404, "What was made of this was deleted at once; send it again if that was a mistake.")
     if accepted.batch is None:
         answer = jsonify(schemas.job_view(s, accepted.jobs[0]))
         location = f"/v1/jobs/{accepted.jobs[0].id}"
