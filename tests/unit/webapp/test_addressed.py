@@ -174,7 +174,6 @@ def test_in_a_batch_it_sinks_no_other_and_the_order_is_the_forms(client: FlaskCl
         ("file", (io.BytesIO(SOUND), "2.mp3")),
         ("url", "https://me:secret@example.org/3.mp3"),
         ("language", "en"),
-        ("url", " "),
         ("file", (io.BytesIO(b""), "4.mp3")),
         ("url", "https://example.org/5.mp3"),
     ]
