@@ -211,7 +211,8 @@ def _no_queue(error: QueueUnavailable) -> Problem:
 
 
 def _no_database(error: Exception) -> Problem:
-    log.error("the database cannot be used", method=request.method, path=request.path, exc_info=error)
+    reason = str(getattr(error, "orig", None) or error)
+    log.error("the database cannot be used", method=request.method, path=request.path, reason=reason)
     detail = "The server's database cannot be used just now; try again in a few seconds."
     return Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)})
 
