@@ -117,6 +117,11 @@ class Operation:
     ticket: bool = False
     """Whether a player's ticket opens it as a key does (GET and HEAD only)."""
 
+    @property
+    def refusals(self) -> set[int]:
+        """Every status it may refuse with: any may meet a parameter it does not know, and a key that it wants."""
+        return {400, *self.problems, 500, *(() if self.public else (401, 403, 429))}
+
 
 def documented(operation: Operation) -> Callable[[_View], _View]:
     """Say what a route does, for the document and for the key check."""
@@ -234,7 +239,7 @@ class _Builder:
 
     def operation(self, operation: Operation, rule: Rule, job_form: type[BaseModel]) -> dict[str, Any]:
         """One method of one address."""
-        problems = {*operation.problems, *(() if operation.public else (401, 403, 429)), 500}
+        problems = operation.refusals
         shape = self._openai_error if like_openai(rule.rule) else self._problem
         answers: dict[str, Any] = {str(k): self._answer(v) for k, v in operation.answers.items()}
         answers |= {str(k): _refusal(k, shape) for k in sorted(problems)}

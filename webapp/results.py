@@ -94,7 +94,7 @@ def transcript_file(job_id: str, extension: str) -> AnyResponse:
             ),
             304: Answer("The copy at hand is still right."),
         },
-        problems=(400, 404, 416),
+        problems=(400, 404, 416, 503),
         parameters=(_DOWNLOAD, _MATCH),
         tag="results",
         ticket=True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from flask import Flask
+from flask import Flask, Response, current_app, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -19,6 +19,7 @@ from store.models import WHOLE
 from store.steps import Piece
 from tests.stack import KEY, RedisServer
 from webapp import create_app
+from webapp.openapi import operation_of
 from webapp.services import Services
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -44,6 +45,7 @@ def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
         usual = {"data_dir": tmp_path / "data", "redis_url": redis_url, "api_key": KEY, "whisper_models": ["demo"]}
         app = create_app(Settings(_env_file=None, **{**usual, **other}))
         made.append(app.extensions["longhand"])
+        app.after_request(_as_documented)
         return app
 
     yield make
@@ -85,6 +87,16 @@ def send(client: FlaskClient) -> Callable[..., TestResponse]:
         return client.post("/v1/jobs", headers=AUTH, data=data, content_type="multipart/form-data")
 
     return send
+
+
+def _as_documented(response: Response) -> Response:
+    """No test sees an answer whose status the API document does not name for its operation."""
+    operation = operation_of(current_app.view_functions[request.endpoint]) if request.endpoint else None
+    if operation is not None and request.method != "OPTIONS":
+        # 499: nobody is there any more to be answered.
+        known = {*operation.answers, *operation.refusals, 499}
+        assert response.status_code in known, f"{request.method} {request.url_rule} gives {response.status_code}"
+    return response
 
 
 def files_of(services: Services) -> set[str]:
