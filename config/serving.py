@@ -22,6 +22,8 @@ from config.sockets import LEAST_RATE, PATIENCE_SECONDS, PatientSocket
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
 _GOODBYE_SECONDS = 2.0
+_GOODBYE_BYTES = 32 << 20
+"""What is taken and thrown away meanwhile from a client that does not stop sending."""
 _BLOCK = 16 * 1024
 # The end of a head, or a line that ends as none may: that is refused at once.
 _END = re.compile(rb"\r\n\r\n|(?:^|[^\r])\n")
@@ -41,6 +43,7 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(worker.cfg, sock, client, server)
         self.worker = worker
         self.head = bytearray()
+        self.ignored = 0
 
     def close(self, graceful: bool = False) -> None:
         """Close it, after what was sent has arrived if ``graceful``."""
@@ -167,7 +170,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.say_goodbye(conn)
 
     def _ignore(self, conn: Connection, _: Any = None) -> None:
-        if _read(conn) == b"":
+        data = _read(conn)
+        conn.ignored += len(data or b"")
+        if data == b"" or conn.ignored > _GOODBYE_BYTES:
             self._drop(conn, self.leaving_conns)
 
     def _drop(self, conn: Any, queue: "deque[Any]") -> None:

@@ -186,7 +186,9 @@ def _check_local(settings: Settings) -> None:
     origin = request.headers.get("Origin")
     if request.method in _SAFE or origin is None or cors.is_named(settings, origin):
         return
-    if origin.partition("://")[2] not in {request.host, public.hostname, public.netloc}:
+    # "null", which pages without an address of their own send, names nothing.
+    ours = {request.host, public.hostname, public.netloc} - {"", None}
+    if origin.partition("://")[2] not in ours:
         detail = "Without an API key requests from other web pages are refused; set API_KEY."
         raise Problem(403, detail, code="invalid_key")
 
