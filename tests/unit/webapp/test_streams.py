@@ -61,16 +61,16 @@ def test_streams_leave_room_and_give_their_places_back(server: Server, redis_url
     for client in clients:
         client.close()
     events = Events(redis_url)
-    events.changed(job_id)  # They look up, as they do by themselves at every comment.
-    events._client.close()
 
     def free() -> bool:
+        events.changed(job_id)  # They look up, as they do by themselves at every comment.
         with httpx.stream("HEAD", f"{server.url}{path}", headers=AUTH) as head:
             assert head.status_code == 200
         with httpx.stream("GET", f"{server.url}{path}", headers=AUTH) as answer:
             return answer.status_code == 200
 
-    until(free, 5, "a place")
+    until(free, 20, "a place")
+    events._client.close()
 
 
 def test_a_server_that_is_told_to_stop_lets_nobody_wait(server: Server) -> None:
