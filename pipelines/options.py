@@ -28,14 +28,11 @@ def _languages(value: Any) -> Any:
     """Flatten ``"en, de"`` and ``["en", "de,fr"]`` into codes, each once, in the order given; none: None."""
     if isinstance(value, str):
         value = [value]
-    if not isinstance(value, list | tuple | set | frozenset):
-        return value
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(item, str) for item in value):
+        return value  # which its type refuses
     codes: list[Any] = []
     for item in value:
-        names = [name for name in item.split(",") if name.strip()] if isinstance(item, str) else [item]
-        codes += [_language(name) for name in names]
-    if not all(isinstance(code, str | None) for code in codes):
-        return value  # which its type refuses
+        codes += [_language(name) for name in item.split(",") if name.strip()]
     return [code for code in dict.fromkeys(codes) if code is not None] or None
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.addresses import MAX_LENGTH
 from webapp.multipart import MAX_PARTS
 from webapp.uploads import REFERENCES
-from webapp.values import ADDRESS, WORDS
+from webapp.values import BOOLEANS, WORDS
 
 BARE = ("audio/*", "video/*", "application/octet-stream")
 """Media types of a body that is the recording itself."""
@@ -17,15 +16,17 @@ COMPONENTS = "#/components/schemas/{model}"
 _MULTIPART = "multipart/form-data"
 _FLAT = {
     "type": "string",
-    "pattern": r'^\{("[A-Za-z0-9_]+":"[A-Za-z0-9_ .:-]*")?\}$',
+    "pattern": r'^$|^\{("[A-Za-z0-9_]+":"[A-Za-z0-9_ .:-]*")?\}$',
     "maxLength": 2000,
     "description": "As text here: a JSON object that is handed back untouched; at most 16 kB and 100 levels deep.",
 }
 """Metadata that are sure to be taken."""
 _FILE = {"type": "string", "format": "binary"}
-_ADDRESS = {"type": "string", "pattern": ADDRESS, "maxLength": MAX_LENGTH}
+_ADDRESS = {"type": "string", "pattern": "^[!-~]+$", "examples": ["https://example.com/talk.mp3"]}
+"""Any: one that must not be asked is 400 alone, and fails only its own job among others."""
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
-_UPLOAD = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_UPLOAD = {"type": "string", "pattern": "^[!-~]+$"}
+"""Any: what is no upload's id is no upload, which fails its own job only, or is 404."""
 _UPLOADED = "The id of a finished resumable upload, which becomes the job's"
 
 
@@ -58,13 +59,14 @@ def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: S
     made = _schema(job_form, schemas)
     fields = {name: schema for name, schema in made["properties"].items() if name not in without}
     several = {"type": "array", "minItems": 1}
-    files = {**several, "items": _FILE, "description": f"The recording; repeat it for a batch of at most {MAX_PARTS}."}
+    repeated = f"The recording; repeat it for a batch of at most {MAX_PARTS}."
+    files = {"type": "array", "items": _FILE, "description": repeated}
     addresses = {**several, "items": _ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
     one_or_more = {"oneOf": [_ADDRESS, addresses], "description": f"{_FETCHED}, or an array of them for a batch."}
     uploads = {**several, "uniqueItems": True, "items": _UPLOAD, "description": f"{_UPLOADED}; repeat it for a batch."}
     upload_or_more = {"oneOf": [_UPLOAD, uploads], "description": f"{_UPLOADED}, or an array of them for a batch."}
     # Not as arrays: an empty one would be a field that is not there.
-    one_address = {**_ADDRESS, "description": addresses["description"]}
+    one_address = {**_ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
     one_upload = {**_UPLOAD, "description": uploads["description"]}
     named = [{"required": ["url"]}, {"required": ["upload"]}]
     form = {**as_text(fields), "url": one_address, "upload": one_upload}
@@ -143,6 +145,15 @@ def as_text(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         kept = {key: value for key, value in schema.items() if key != "anyOf"}
         if "default" in kept and kept["default"] is None:
             del kept["default"]
+        if kept.get("const") is False:  # in any of the spellings that a form has for it
+            text = f"{kept['description']} It is not available yet."
+            kept = {"type": "string", "enum": ["false", "0", "no", "off"], "default": "false", "description": text}
+        if "pattern" in kept:  # an empty field counts as not given
+            kept["pattern"] = f"^$|{kept['pattern']}"
         kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-        made[name] = {**kept, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
+        whole = {**kept, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
+        if whole.get("type") == "boolean":
+            del whole["type"]
+            whole["anyOf"] = [{"type": "boolean"}, {"type": "string", "enum": ["", *BOOLEANS]}]
+        made[name] = whole
     return made

@@ -79,7 +79,10 @@ class OptionReader:
         self._later = frozenset(_LATER) - staged.model_fields.keys()
         extra: dict[str, Any] = {}
         if "diarise" in self._later:
-            extra["diarise"] = (Literal[False], Field(False, description="Tell speakers apart: in a later version."))
+            extra["diarise"] = (
+                Annotated[Literal[False], BeforeValidator(_no_number)],
+                Field(False, description="Tell speakers apart: in a later version."),
+            )
             mix = "All channels become one; split, one speaker per channel, is for a later version."
             extra["channels"] = (Literal["mix"], Field("mix", description=mix))
         self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged), **extra)
@@ -236,6 +239,13 @@ class OptionReader:
         if "languages" in values:  # the request wants it found out
             del chosen["language"]
         return {k: v for k, v in chosen.items() if v is not None and k in self.model.model_fields}
+
+
+def _no_number(value: Any) -> Any:
+    """Python takes 0 for False; JSON does not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    raise ValueError("send true or false")
 
 
 def check_fields(model: type[_Model], values: Mapping[str, Any]) -> _Model:

@@ -232,3 +232,14 @@ def test_the_document_has_all_bodies(client: FlaskClient) -> None:
     assert "file" in schemas["multipart/form-data"]["properties"]
     for kind in (PLAIN, "application/json"):
         assert "file" not in schemas[kind]["properties"] and schemas[kind]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"diarise": 0}, {"languages": [None]}, {"languages": ["de", None]}, {"languages": [7]}]
+)
+def test_json_takes_no_value_of_another_type_for_what_python_takes_it(
+    client: FlaskClient, services: Services, wrong: dict[str, Any]
+) -> None:
+    answer = post(client, {"url": "https://example.org/a.mp3", **wrong})
+    assert is_problem(answer, 400, "invalid_option") and answer.json["detail"].startswith(next(iter(wrong)))
+    assert jobs.page(services.store.database) == ([], None)
