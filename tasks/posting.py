@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines import addresses
+from pipelines.web import addresses
 from tasks.threads import check_stopping
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import auth, cors, errors, headers, limits, queries, tus
+from webapp import errors, headers, queries
+from webapp.access import auth, cors, limits
 from webapp.deliveries import routes as delivery_routes
 from webapp.docs import routes as docs_routes
 from webapp.events import routes as event_routes
@@ -21,6 +22,7 @@ from webapp.metrics import routes as metrics_routes
 from webapp.openai import routes as openai_routes
 from webapp.pages import routes as page_routes
 from webapp.results import routes as result_routes
+from webapp.resumable import routes as tus
 from webapp.services import install, make_services
 from webapp.speakers import routes as speaker_routes
 from webapp.usage import routes as usage_routes

@@ -17,11 +17,11 @@ from store import jobs
 from store.listening import Ear
 from store.models import ACTIVE, OVER, Job
 from webapp import schemas
+from webapp.connection import Receiver, event_stream
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.live import LiveSegments
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Operation, Parameter, documented
-from webapp.receiver import Receiver, event_stream
 from webapp.services import Services, services
 
 log = structlog.get_logger(__name__)

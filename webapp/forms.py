@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from webapp.multipart import MAX_PARTS
-from webapp.uploads import REFERENCES
-from webapp.values import BOOLEANS, WORDS
+from webapp.intake.multipart import MAX_PARTS
+from webapp.intake.uploads import REFERENCES
+from webapp.intake.values import BOOLEANS, WORDS
 
 BARE = ("audio/*", "video/*", "application/octet-stream")
 """Media types of a body that is the recording itself."""

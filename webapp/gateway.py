@@ -5,15 +5,15 @@ from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from pipelines import transcripts
-from webapp import synchronous
 from webapp.errors import bad_option
 from webapp.forms import Form
+from webapp.intake.options import JobRequest
+from webapp.intake.submission import KEY, KEY_PATTERN
 from webapp.models import allowed_model
 from webapp.openapi import Answer, Operation, Parameter, documented
-from webapp.options import JobRequest
 from webapp.results import open_transcript
 from webapp.services import services
-from webapp.submission import KEY, KEY_PATTERN
+from webapp.waiting import synchronous
 
 routes = Blueprint("gateway", __name__)
 

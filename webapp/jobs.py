@@ -13,15 +13,17 @@ from store import jobs, uploads
 from store.models import OVER, Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
-from webapp import limits, schemas, submission
-from webapp.auth import caller
-from webapp.bodies import is_bare
+from webapp import schemas
+from webapp.access import limits
+from webapp.access.auth import caller
+from webapp.connection import Receiver
 from webapp.errors import Problem, bad_option
+from webapp.intake import submission
+from webapp.intake.bodies import is_bare
+from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job, is_id
 from webapp.openapi import Answer, Operation, Parameter, documented
-from webapp.receiver import Receiver
 from webapp.services import Services, services
-from webapp.uploads import SOURCE
 
 routes = Blueprint("jobs", __name__)
 

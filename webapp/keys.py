@@ -13,13 +13,13 @@ from store import keys
 from store.jobs import now
 from store.models import ApiKey
 from store.views import timestamp
-from webapp.auth import OWNER
+from webapp.access.auth import OWNER
 from webapp.errors import Problem, bad_option
+from webapp.intake.values import PRINTABLE, whole_numbers
 from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
 from webapp.schemas import Time
 from webapp.services import services
-from webapp.values import PRINTABLE, whole_numbers
 
 routes = Blueprint("keys", __name__)
 

@@ -4,7 +4,7 @@ import re
 
 from store import jobs, uploads
 from store.models import Job, ResumableUpload
-from webapp.auth import caller
+from webapp.access.auth import caller
 from webapp.errors import Problem
 from webapp.services import Services
 

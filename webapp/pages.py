@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from store.tickets import TICKET_SECONDS
-from webapp.auth import TICKET, caller
+from webapp.access.auth import TICKET, caller
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Operation, documented

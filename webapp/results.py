@@ -17,11 +17,11 @@ from store.models import OVER, Job
 from webapp import schemas
 from webapp.downloads import attach, serve_file
 from webapp.errors import Problem, bad_option
+from webapp.intake.options import check_query
+from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Operation, Parameter, documented
-from webapp.options import check_query
 from webapp.services import Services, services
-from webapp.uploads import SOURCE
 
 routes = Blueprint("results", __name__)
 

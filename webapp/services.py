@@ -16,10 +16,10 @@ from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks import webhooks
 from tasks.flow import Flow
-from webapp.departures import Departure, Departures
-from webapp.options import OptionReader
+from webapp.intake.options import OptionReader
 from webapp.probes import Probes
 from webapp.serving import PROBE, Serving
+from webapp.waiting.departures import Departure, Departures
 
 log = structlog.get_logger(__name__)
 

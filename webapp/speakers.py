@@ -9,11 +9,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from pipelines.documents import Speaker
 from store import jobs
 from webapp.errors import Problem, bad_option
+from webapp.intake.values import PRINTABLE, parsed
 from webapp.lookup import find_job, no_job
 from webapp.openapi import Answer, Operation, documented
 from webapp.results import named, no_transcript, read_head
 from webapp.services import services
-from webapp.values import PRINTABLE, parsed
 
 routes = Blueprint("speakers", __name__)
 

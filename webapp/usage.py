@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import keys, usage
 from store.usage import GROUPS, Sum
-from webapp.auth import OWNER, caller
+from webapp.access.auth import OWNER, caller
 from webapp.errors import Problem, bad_option
 from webapp.models import counted_model
 from webapp.openapi import Answer, Operation, Parameter, documented

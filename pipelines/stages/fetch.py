@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from pipelines.fetching import fetch as get
 from pipelines.stage import Files, Limits, Progress, stage
 from pipelines.stage import Options as StageOptions
+from pipelines.web.fetching import fetch as get
 
 
 class Options(StageOptions):
@@ -25,7 +25,7 @@ def fetch(files: Files, options: Options, progress: Progress, *, limits: Limits)
     """Fetch the recording from its address.
 
     Raises:
-        pipelines.errors.LonghandError: What ``pipelines.fetching.fetch`` raises.
+        pipelines.errors.LonghandError: What ``pipelines.web.fetching.fetch`` raises.
     """
     if options.url is None:
         raise ValueError("this stage runs only with an address")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipelines.addresses import AddressRefused, HostNotFound, check, client, is_public, resolve, shown
+from pipelines.web.addresses import AddressRefused, HostNotFound, check, client, is_public, resolve, shown
 
 GOOD = {
     "http://example.org": "http://example.org/",

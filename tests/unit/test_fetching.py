@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from pipelines.addresses import AddressRefused
 from pipelines.errors import Cancelled, InputError, LonghandError
-from pipelines.fetching import Fetched, fetch
 from pipelines.names import name_in_address, name_in_header
 from pipelines.stage import Limits
+from pipelines.web.addresses import AddressRefused
+from pipelines.web.fetching import Fetched, fetch
 from store.steps import Piece
 from tasks.worker import make_worker
 from tasks.workfiles import WorkFiles

@@ -12,9 +12,9 @@ from sqlalchemy import delete, update
 
 from config.settings import Settings
 from store import jobs, steps, uploads
-from store.arrivals import continue_upload
 from store.models import Job, ResumableUpload, Step
 from store.steps import Piece
+from store.upload_files import continue_upload
 from tasks import upkeep
 from tasks.worker import Worker, make_worker
 from tests.stack import RedisServer

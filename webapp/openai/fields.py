@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.stages.transcribe import MAX_TEXT
 from webapp.errors import bad_option
-from webapp.options import JobRequest, check_fields
+from webapp.intake.options import JobRequest, check_fields
+from webapp.intake.uploads import MAX_FIELD_BYTES as PLAIN_FIELD_BYTES
+from webapp.intake.values import BOOLEANS
 from webapp.services import Services
-from webapp.synchronous import Fields, reading
-from webapp.uploads import MAX_FIELD_BYTES as PLAIN_FIELD_BYTES
-from webapp.values import BOOLEANS
+from webapp.waiting.synchronous import Fields, reading
 
 MAX_SPEAKERS = 4
 MAX_SAMPLE = 2_600_000

@@ -11,13 +11,13 @@ from flask import Response
 from pipelines.documents import Segment
 from pipelines.languages import between_sentences
 from store.models import OVER
+from webapp.connection import event_stream
 from webapp.errors import Problem, openai_error
 from webapp.live import LiveSegments
 from webapp.openai import shapes
 from webapp.openai.fields import Wanted
-from webapp.receiver import event_stream
 from webapp.services import Services
-from webapp.synchronous import Call, ClientGone
+from webapp.waiting.synchronous import Call, ClientGone
 
 log = structlog.get_logger(__name__)
 

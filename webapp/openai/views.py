@@ -12,17 +12,17 @@ from pipelines.documents import Transcript
 from pipelines.formats import FORMATS
 from pipelines.formats.style import StyleOptions
 from store.models import Job
-from webapp import synchronous
 from webapp.errors import bad_option
 from webapp.forms import Form
 from webapp.gateway import JOB_HEADERS, KEY_PARAMETER, PROBLEMS
+from webapp.intake.options import JobRequest
 from webapp.models import allowed_model, model_names
 from webapp.openai import shapes, streaming
 from webapp.openai.fields import MAX_FIELD_BYTES, Plain, Wanted, Wishes, read, schemas
 from webapp.openapi import Answer, Operation, documented
-from webapp.options import JobRequest
 from webapp.results import open_transcript
 from webapp.services import Services, services
+from webapp.waiting import synchronous
 
 routes = Blueprint("openai", __name__)
 

@@ -18,8 +18,8 @@ from store.models import IdempotencyKey
 from tasks.flow import QueueUnavailable
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
-from webapp import once
-from webapp.auth import OWNER
+from webapp.access.auth import OWNER
+from webapp.intake import once
 from webapp.services import Services
 
 Post = Callable[..., TestResponse]

@@ -18,7 +18,7 @@ from store.models import Job, Usage
 from tests.stack import RedisServer
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
-from webapp.limits import WRONG_KEYS, _network, _storage
+from webapp.access.limits import WRONG_KEYS, _network, _storage
 from webapp.services import Services
 
 Make = Callable[..., Flask]

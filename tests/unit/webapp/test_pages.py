@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from store import keys
 from tests.unit.webapp.conftest import AUTH, SOUND, work_off
 from tests.unit.webapp.test_access import is_problem
-from webapp.auth import TICKET
+from webapp.access.auth import TICKET
 from webapp.services import Services
 
 Send = Callable[..., TestResponse]

@@ -20,13 +20,13 @@ from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
 from store import jobs, keys, uploads
-from store.arrivals import continue_upload
 from store.files import Storage
 from store.models import ResumableUpload
 from store.open import Store
+from store.upload_files import continue_upload
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
-from webapp import pending
+from webapp.resumable import pending
 from webapp.services import Services
 
 TUS = {**AUTH, "Tus-Resumable": "1.0.0"}

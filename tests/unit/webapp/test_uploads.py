@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 
 from pipelines.names import MAX_NAME, display_name
 from store.files import Storage
-from webapp.uploads import received
+from webapp.intake.uploads import received
 
 BOUNDARY = "b"
 

@@ -11,9 +11,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from pipelines.names import NAMELESS, display_name, name_in_header
 from store.files import Storage
 from webapp.errors import Problem, bad_option
-from webapp.multipart import MAX_PARTS
-from webapp.uploads import MAX_FIELD_BYTES, REFERENCES, Form, Reference, blocks, received, received_bare
-from webapp.values import parsed
+from webapp.intake.multipart import MAX_PARTS
+from webapp.intake.uploads import MAX_FIELD_BYTES, REFERENCES, Form, Reference, blocks, received, received_bare
+from webapp.intake.values import parsed
 
 _WANTED = (
     'Send multipart/form-data with the recording in the field \'file\', JSON such as {"url": "https://…/talk.mp3"}, or '

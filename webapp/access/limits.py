@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 
 from config.settings import Settings
 from store import impatient, usage
-from webapp.callers import caller
+from webapp.access.callers import caller
 from webapp.errors import Problem, answer
 from webapp.openapi import operation_of
 from webapp.services import Services

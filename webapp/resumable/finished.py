@@ -8,10 +8,10 @@ import structlog
 
 from store import uploads
 from webapp.errors import Problem, bad_option
+from webapp.intake.uploads import Recording
 from webapp.lookup import find_upload
-from webapp.reception import settled
+from webapp.resumable.writing import settled
 from webapp.services import Services
-from webapp.uploads import Recording
 
 log = structlog.get_logger(__name__)
 

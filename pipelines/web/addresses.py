@@ -178,7 +178,7 @@ def client(
         AddressRefused: While a request is sent.
         HostNotFound: While a request is sent.
     """
-    from pipelines.connections import pinned_client
+    from pipelines.web.connections import pinned_client
 
     def addresses(host: str, port: int) -> list[str]:
         return resolve(host, port, allow_private=allow_private, lookup=lookup)

@@ -10,15 +10,15 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.models import OVER, Job
-from webapp import limits
-from webapp.auth import caller
+from webapp.access import limits
+from webapp.access.auth import caller
+from webapp.connection import Receiver
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
-from webapp.options import JobRequest
-from webapp.receiver import Receiver
+from webapp.intake.options import JobRequest
+from webapp.intake.submission import key_of
+from webapp.intake.uploads import MAX_FIELD_BYTES, Form, Recording, Reference, received
 from webapp.services import Services
-from webapp.sharing import Asked, share, share_by_key
-from webapp.submission import key_of
-from webapp.uploads import MAX_FIELD_BYTES, Form, Recording, Reference, received
+from webapp.waiting.sharing import Asked, share, share_by_key
 
 JOB_HEADER = "X-Job-ID"
 Fields = Mapping[str, Sequence[str]]

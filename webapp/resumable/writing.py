@@ -7,15 +7,16 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import arrivals, uploads
-from store.arrivals import Arrival
+from store import upload_files as arrivals
+from store import uploads
 from store.jobs import new_id
 from store.models import ResumableUpload
+from store.upload_files import Arrival
 from webapp.errors import Problem, bad_option
-from webapp.incoming import Incoming
 from webapp.lookup import find_upload
+from webapp.resumable.body import Incoming
+from webapp.resumable.headers import Checksum
 from webapp.services import Services
-from webapp.tus_headers import Checksum
 
 log = structlog.get_logger(__name__)
 

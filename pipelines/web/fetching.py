@@ -13,11 +13,11 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from pipelines.addresses import HostNotFound, Lookup, check, client, look_up
-from pipelines.arriving import Arriving
 from pipelines.documents import Document
 from pipelines.errors import InputError, UnsupportedMedia
 from pipelines.names import name_in_address, name_in_header
+from pipelines.web.addresses import HostNotFound, Lookup, check, client, look_up
+from pipelines.web.arriving import Arriving
 
 if TYPE_CHECKING:
     import httpx
@@ -94,7 +94,7 @@ def fetch(
     Raises:
         pipelines.errors.InputError: ``too_large``, ``timeout``, ``unsupported_media`` (a web page, nothing at all),
             ``invalid_option`` (there is nothing, or nothing for us) or ``fetch_failed`` (its server's trouble).
-        pipelines.addresses.AddressRefused: It leads to where nobody may be led.
+        pipelines.web.addresses.AddressRefused: It leads to where nobody may be led.
         pipelines.errors.Cancelled: From ``progress``.
         OSError: The file cannot be written.
     """

@@ -15,12 +15,12 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency, jobs
-from webapp.auth import caller
+from webapp.access.auth import caller
 from webapp.errors import Problem
-from webapp.options import JobRequest
+from webapp.intake.options import JobRequest
+from webapp.intake.submission import KEY, Entry, create
+from webapp.intake.uploads import Recording
 from webapp.services import Services
-from webapp.submission import KEY, Entry, create
-from webapp.uploads import Recording
 
 log = structlog.get_logger(__name__)
 

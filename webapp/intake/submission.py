@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 
 from flask import Request
 
-from pipelines import addresses
 from pipelines.names import display_name, name_in_address
+from pipelines.web import addresses
 from store import idempotency, jobs
 from store.models import Job
 from tasks import webhooks
-from webapp import finished_uploads, limits, once
-from webapp.auth import caller
-from webapp.bodies import in_address, is_bare, taken
+from webapp.access import limits
+from webapp.access.auth import caller
+from webapp.connection import Receiver
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
-from webapp.once import Claim
-from webapp.options import JobRequest
-from webapp.receiver import Receiver
+from webapp.intake import once
+from webapp.intake.bodies import in_address, is_bare, taken
+from webapp.intake.once import Claim
+from webapp.intake.options import JobRequest
+from webapp.intake.uploads import Form, Recording, Reference
+from webapp.resumable import finished as finished_uploads
 from webapp.services import Services
-from webapp.uploads import Form, Recording, Reference
 
 KEY = "Idempotency-Key"
 KEY_PATTERN = "^[!-~]([ -~]{0,253}[!-~])?$"

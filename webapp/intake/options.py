@@ -9,15 +9,26 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
 
 from config.settings import Settings
-from pipelines import addresses
 from pipelines.errors import OptionsError
 from pipelines.formats.style import StyleOptions
 from pipelines.stage import Options, Stage, options_model, plan
+from pipelines.web import addresses
 from webapp.errors import Problem, bad_option
+from webapp.intake.uploads import REFERENCES
+from webapp.intake.validation import message, validated
+from webapp.intake.values import (
+    ADDRESS,
+    BOOLEANS,
+    WORDS,
+    is_list,
+    joined,
+    metadata,
+    parts,
+    types_of,
+    whole_numbers,
+    words,
+)
 from webapp.models import allowed_model
-from webapp.uploads import REFERENCES
-from webapp.validation import message, validated
-from webapp.values import ADDRESS, BOOLEANS, WORDS, is_list, joined, metadata, parts, types_of, whole_numbers, words
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")

@@ -10,13 +10,15 @@ from werkzeug.wrappers import Response as AnyResponse
 from store import jobs, uploads
 from store.files import StorageFull
 from store.models import ResumableUpload
-from webapp import overriding, pending, schemas, tus_headers
-from webapp.auth import caller
+from webapp import schemas
+from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
-from webapp.incoming import Incoming
 from webapp.lookup import find_upload
 from webapp.openapi import UPLOAD_BYTES, Answer, Operation, Parameter, documented
-from webapp.reception import busy, held, receive, settled
+from webapp.resumable import headers as tus_headers
+from webapp.resumable import overriding, pending
+from webapp.resumable.body import Incoming
+from webapp.resumable.writing import busy, held, receive, settled
 from webapp.services import Services, services
 
 log = structlog.get_logger(__name__)

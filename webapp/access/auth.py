@@ -13,8 +13,8 @@ from store import keys
 from store.jobs import now
 from store.keys import SCOPES
 from store.models import ApiKey
-from webapp import cors, limits
-from webapp.callers import Caller, caller
+from webapp.access import cors, limits
+from webapp.access.callers import Caller, caller
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.openapi import Operation, operation_of
 from webapp.services import Services, services

@@ -8,7 +8,7 @@ import structlog
 
 from store import idempotency
 from store.models import IdempotencyKey, Job
-from webapp.receiver import Receiver
+from webapp.connection import Receiver
 from webapp.services import Services
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from pipelines.names import display_name
 from store import jobs
 from store.files import Storage, Upload
 from webapp.errors import STALLED, Problem, bad_option, stalled
-from webapp.multipart import MAX_PARTS, BrokenForm, FormParts, Head
+from webapp.intake.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 
 FILE = "file"
 REFERENCES = ("url", "upload")

@@ -1,0 +1,1 @@
+"""Recordings that come in pieces, by the protocol tus."""
