@@ -125,7 +125,7 @@ class KeyList(TypedDict):
         summary="Make an API key",
         description="The answer holds the key and its webhook secret; neither can be found out later.",
         answers={201: Answer("The new key.", MadeKey)},
-        problems=(400, 404, 409, 413, 415, 422),
+        problems=(400, 404, 413, 415, 422),
         body=NewKey.model_json_schema(),
         scope="admin",
         tag="operating",
@@ -247,5 +247,6 @@ def _expiry(wanted: NewKey) -> datetime | None:
         return None
     ends = min(began + timedelta(days=MAX_DAYS), wanted.expires_at)
     if ends <= began:
-        raise Problem(409, "expires_at is past already; send a time to come, or leave it out for a key without end.")
+        detail = "expires_at is past already; send a time to come, or leave it out for a key without end."
+        raise Problem(422, detail, code="invalid_option")
     return ends

@@ -204,7 +204,7 @@ def test_a_wrong_field_is_named(client: FlaskClient, services: Services, body: A
 
 def test_a_key_that_would_be_over_already_is_a_conflict(client: FlaskClient, services: Services) -> None:
     response = client.post("/v1/keys", headers=AUTH, json={"name": "a", "expires_at": "2020-01-01T00:00:00Z"})
-    assert is_problem(response, 409, "conflict") and "expires_at" in response.json["detail"]
+    assert is_problem(response, 422, "invalid_option") and "expires_at" in response.json["detail"]
     assert keys.every(services.store.database) == []
 
 
