@@ -120,7 +120,7 @@ class Operation:
     @property
     def refusals(self) -> set[int]:
         """Every status it may refuse with: any may meet a parameter it does not know, and a key that it wants."""
-        return {400, *self.problems, 500, *(() if self.public else (401, 403, 429))}
+        return {400, *self.problems, 500, *(() if self.public else (401, 403, 429, 503))}
 
 
 def documented(operation: Operation) -> Callable[[_View], _View]:
