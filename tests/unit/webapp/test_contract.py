@@ -29,7 +29,7 @@ def server(tmp_path: Path, redis_server: RedisServer) -> Iterator[Server]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "phases"),
-    [(["-H", f"Authorization: Bearer {KEY}"], "examples,coverage,fuzzing,stateful"), ([], "examples,coverage,fuzzing")],
+    [(["-H", f"Authorization: Bearer {KEY}"], "examples,coverage,fuzzing,stateful"), ([], "examples,coverage")],
     ids=["with a key", "without a key"],
 )
 def test_the_document_is_true(server: Server, tmp_path: Path, headers: list[str], phases: str) -> None:
