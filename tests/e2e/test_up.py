@@ -36,8 +36,15 @@ def processes_of(data: Path) -> list[psutil.Process]:
     return found
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line; empty for one that ends while we look."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def wait_until_gone(data: Path, seconds: float = 40) -> None:
-    until(lambda: not processes_of(data), seconds, f"the end of {[p.cmdline() for p in processes_of(data)]}")
+    until(lambda: not processes_of(data), seconds, f"the end of {[command_of(p) for p in processes_of(data)]}")
 
 
 @dataclass
@@ -68,7 +75,7 @@ class Up:
 
     def program(self, word: str) -> psutil.Process:
         """The parent of a worker, told by its node name."""
-        found = [p for p in processes_of(self.data) if any(word in part for part in p.cmdline())]
+        found = [p for p in processes_of(self.data) if any(word in part for part in command_of(p))]
         parents = [p for p in found if p.ppid() not in {other.pid for other in found}]
         assert len(parents) == 1, parents
         return parents[0]
@@ -179,7 +186,7 @@ def test_what_dies_comes_back_and_ctrl_c_leaves_nothing(data: Path) -> None:
         assert f"'Authorization: Bearer {key}', 'http://127.0.0.1:{up.port}/v1/jobs/" in pasted(up.said())
         secrets = json.loads((data / "secrets.json").read_text())
         for process in processes_of(data):
-            assert not any(secret in part for secret in secrets.values() for part in process.cmdline())
+            assert not any(secret in part for secret in secrets.values() for part in command_of(process))
         flower_is_closed(up, secrets["flower_password"])
         one_at_a_time(up)
         for word in ("gpu1@", "net@", "redis-server", "gunicorn"):
