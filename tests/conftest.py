@@ -16,8 +16,17 @@ SKIPS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine has not, and keep together what shares a running installation.
+
+    `make test` runs two processes: one works off the tests with whole stacks, one after another, the other the unit
+    tests meanwhile (pytest-xdist, ``--dist loadgroup``).
+    """
+    units = config.rootpath / "tests" / "unit"
     for item in items:
+        if units not in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("stacks"))
         for mark, reason in SKIPS.items():
             variable = reason.split("set ")[1].split("=")[0].split()[0]
             if item.get_closest_marker(mark) and not os.environ.get(variable):
