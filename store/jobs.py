@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, delete, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries, totals
@@ -70,7 +70,14 @@ def create(database: Database, new: NewJob, *, each: Sequence[str] = ()) -> Job:
         new: The job.
         each: Those of its stages that run once per chunk: how many that is, is not known yet.
     """
-    at = now()
+    job = unwritten(new, each=each, at=now())
+    with database.write() as session:
+        session.add(job)
+    return job
+
+
+def unwritten(new: NewJob, *, each: Sequence[str], at: datetime) -> Job:
+    """The row of a job and its steps, for the caller's transaction (``store.acceptance``)."""
     job = Job(
         **{k: v for k, v in vars(new).items() if k != "stages"},
         stages=list(new.stages),
@@ -84,8 +91,6 @@ def create(database: Database, new: NewJob, *, each: Sequence[str] = ()) -> Job:
         Step(stage=name, item=WHOLE, position=n, status="pending", attempts=0, total=None if name in each else 1)
         for n, name in enumerate(new.stages)
     ]
-    with database.write() as session:
-        session.add(job)
     return job
 
 
@@ -222,13 +227,20 @@ def fail(
     """
     owned = select(Step.stage).where(Step.job_id == job_id, Step.claim == claim).exists() if claim else true()
     with database.write() as session:
-        error = {"code": code, "detail": detail, "stage": stage}
-        won = _move(session, job_id, ACTIVE, owned, status="failed", error=error, finished_at=now())
-        if won:
-            _close_steps(session, job_id, failed=stage)
-            book(session, job_id, whole=False)
-            totals.ended(session, job_id, "failed")
-        return won
+        return fail_within(session, job_id, owned, code=code, detail=detail, stage=stage)
+
+
+def fail_within(
+    session: Session, job_id: str, *conditions: ColumnElement[bool], code: str, detail: str, stage: str | None
+) -> bool:
+    """``fail`` as a part of the caller's transaction."""
+    error = {"code": code, "detail": detail, "stage": stage}
+    won = _move(session, job_id, ACTIVE, *conditions, status="failed", error=error, finished_at=now())
+    if won:
+        _close_steps(session, job_id, failed=stage)
+        book(session, job_id, whole=False)
+        totals.ended(session, job_id, "failed")
+    return won
 
 
 def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
