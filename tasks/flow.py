@@ -66,6 +66,21 @@ class Flow:
             raise QueueUnavailable("the queue cannot be reached") from error
         jobs.submitted(self.store.database, job_id)
 
+    def check(self) -> None:
+        """Find out whether work can be queued now, before it is promised.
+
+        Raises:
+            QueueUnavailable: The broker cannot be reached.
+        """
+        try:
+            with self.app.producer_or_acquire() as producer:
+                producer.connection.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=True)
+                # Redis is asked: its transport would find out only with the first message.
+                if (client := getattr(producer.channel, "client", None)) is not None:
+                    client.ping()
+        except (BrokerError, RedisError) as error:
+            raise QueueUnavailable("the queue cannot be reached") from error
+
     def waiting(self) -> int:
         """Messages on all queues.
 
