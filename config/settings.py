@@ -8,14 +8,14 @@ import ipaddress
 import json
 import re
 import sys
-import types
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.env_example import example
 from config.models import known_names, meaning
 from config.origins import ANY, origins
 
@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     """Longest run of one task; the worker's child is killed a minute later."""
     max_attempts: int = Field(4, ge=1, le=20)
     """How often one piece of work is started before its job fails."""
+    max_queued_jobs: int = Field(10_000, ge=0)
+    """Jobs that may be queued at the same time; further ones are refused with 503 until some have begun; 0: no limit."""  # noqa: E501
+    account_jobs: int = Field(0, ge=0)
+    """Jobs of one account and priority that may be under way at the same time, the others wait their turn; 0: as fits the workers, which is twice as many as they have processes, and at least 4."""  # noqa: E501
 
     # Workers
     web_workers: int = Field(1, ge=1, le=64)
@@ -141,7 +145,7 @@ class Settings(BaseSettings):
     upkeep_seconds: float = Field(30, ge=1)
     """How often beat looks for jobs that stand still and deletes what has expired."""
     net_threads: int = Field(32, ge=2, le=500)
-    """Recordings that `longhand up` fetches from their addresses, and webhooks that it sends, at the same time; webhooks take half of it at most."""  # noqa: E501
+    """Recordings that `longhand up` fetches from their addresses, and webhooks that it sends, at the same time; webhooks, and the recordings of one account, take half of it each at most."""  # noqa: E501
     queue_wait_target_seconds: float = Field(60, gt=0)
     """Longest time that work should wait for a worker; what /metrics and alerts compare the queues with."""
     plugins: Paths = []
@@ -276,31 +280,8 @@ def is_loopback(host: str) -> bool:
 
 
 def env_example() -> str:
-    """The text of ``.env.example``: every setting with its documentation, its type and its default."""
-    lines = [
-        "# Every setting of Longhand with its default. Copy to .env and change what you need.",
-        "# Made by `python -m config.settings`; a test holds it equal to config/settings.py.",
-    ]
-    for name, info in Settings.model_fields.items():
-        default = info.default
-        if isinstance(default, list | dict):
-            default = ",".join(str(v) for v in default)
-        text = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        lines += ["", f"# {info.description}", f"# ({_kind(info.annotation)})", f"#{name.upper()}={text}"]
-    return "\n".join(lines) + "\n"
-
-
-def _kind(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return " | ".join(get_args(annotation))
-    if get_origin(annotation) in {types.UnionType, Annotated}:
-        return _kind(get_args(annotation)[0])
-    if get_origin(annotation) is list:
-        return "comma-separated list"
-    if get_origin(annotation) is dict:
-        return "name=value, comma separated"
-    names = {"int": "whole number", "float": "number", "bool": "true | false", "str": "text", "Path": "folder"}
-    return names.get(getattr(annotation, "__name__", ""), "secret")
+    """The text of ``.env.example``."""
+    return example(Settings.model_fields)
 
 
 if __name__ == "__main__":

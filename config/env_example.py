@@ -1,0 +1,35 @@
+"""The settings as a file that an operator can copy and change."""
+
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+
+def example(fields: Mapping[str, FieldInfo]) -> str:
+    """The text of ``.env.example``: every setting with its documentation, its type and its default."""
+    lines = [
+        "# Every setting of Longhand with its default. Copy to .env and change what you need.",
+        "# Made by `python -m config.settings`; a test holds it equal to config/settings.py.",
+    ]
+    for name, info in fields.items():
+        default = info.default
+        if isinstance(default, list | dict):
+            default = ",".join(str(v) for v in default)
+        text = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        lines += ["", f"# {info.description}", f"# ({_kind(info.annotation)})", f"#{name.upper()}={text}"]
+    return "\n".join(lines) + "\n"
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(get_args(annotation))
+    if get_origin(annotation) in {types.UnionType, Annotated}:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) is list:
+        return "comma-separated list"
+    if get_origin(annotation) is dict:
+        return "name=value, comma separated"
+    names = {"int": "whole number", "float": "number", "bool": "true | false", "str": "text", "Path": "folder"}
+    return names.get(getattr(annotation, "__name__", ""), "secret")
