@@ -1,6 +1,6 @@
-"""Where somebody speaks and where to cut: pure, over the probabilities of speech.
+"""Where somebody speaks and who transcribes what: pure, over the probabilities of speech.
 
-The probabilities come one for every window of ``WINDOW_SECONDS``. Every time returned is in seconds.
+The probabilities come one for every window of ``pauses.WINDOW_SECONDS``. Every time returned is in seconds.
 """
 
 from __future__ import annotations
@@ -8,20 +8,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.documents import Chunk, ChunkPlan, Span
+from pipelines.pauses import SILENCE, WINDOW_SECONDS, Cut, Pauses, runs, to_millisecond
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Probabilities = Sequence[float] | NDArray[np.float32]
-
-WINDOW_SECONDS = 0.032
-"""What one probability stands for: 512 samples at 16 kHz."""
+    from pipelines.pauses import Probabilities
 
 MAX_SPAN_SECONDS = 30.0
 """What Whisper hears at once."""
@@ -29,18 +26,11 @@ MAX_SPAN_SECONDS = 30.0
 ALWAYS_SEVERAL_SECONDS = 1800.0
 """A longer recording is never one chunk, so that several workers can share it."""
 
-_SPEECH, _SILENCE = 0.5, 0.35
-"""Speech begins at the first and lasts until the probability falls below the second."""
+_SPEECH = 0.5
+"""Speech begins at this probability and lasts until it falls below ``pauses.SILENCE``."""
 _SHORTEST_SILENCE = 0.16
 _PADDING = 0.4
 """Speech is given this much of what surrounds it: onsets and endings are quieter than the threshold."""
-
-_SHORTEST_PAUSE = 0.096
-"""Shorter dips happen inside words, before a plosive."""
-_LONG_PAUSE = 5.0
-"""As good as any longer one: an overlap of usual length has no word in it."""
-_LOCAL = 3
-"""Windows on both sides over which the probability is averaged where there is no pause."""
 
 _LONG_SILENCE = 30.0  # silence longer than this before the first or after the last word belongs to no chunk
 _TOLERANCE = 0.05  # a chunk may be this share longer than was aimed for
@@ -51,63 +41,12 @@ _OVERLAP, _LONGEST_OVERLAP = 2.5, 6.5
 """Seconds a chunk goes on beyond the seam: where the seam lies in a pause, and where nobody pauses."""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A place to cut."""
-
-    at: float
-    pause: float
-    """Length of the silence around it; 0: in the midst of speech, where the probability is lowest."""
-
-
-class Pauses:
-    """Finds the best place to cut in a stretch of a recording."""
-
-    def __init__(self, probabilities: Probabilities) -> None:
-        import numpy as np
-
-        self._known = np.asarray(probabilities, dtype=np.float32)
-        self._starts, self._ends = _runs(self._known < _SILENCE)
-        long_enough = (self._ends - self._starts) * WINDOW_SECONDS > _SHORTEST_PAUSE - 1e-6
-        self._starts, self._ends = self._starts[long_enough], self._ends[long_enough]
-
-    def best(self, low: float, high: float, target: float) -> Cut:
-        """The longest pause in [low, high] that is not too far from ``target``, else the quietest moment there."""
-        import numpy as np
-
-        reach = max(target - low, high - target, WINDOW_SECONDS)
-        first = int(np.searchsorted(self._ends * WINDOW_SECONDS, low, side="right"))
-        last = int(np.searchsorted(self._starts * WINDOW_SECONDS, high, side="left"))
-        if first < last:
-            starts, ends = self._starts[first:last] * WINDOW_SECONDS, self._ends[first:last] * WINDOW_SECONDS
-            margin = np.minimum((ends - starts) / 2, _LONG_PAUSE / 2)
-            places = np.clip(np.clip(target, starts + margin, ends - margin), low, high)
-            inside = np.minimum(places - starts, ends - places)
-            score = np.minimum(2 * inside, _LONG_PAUSE) * (1 - np.abs(places - target) / reach / 2)
-            best = int(np.argmax(score))
-            if score[best] > 0:
-                return Cut(at=_tidy(places[best]), pause=float(2 * inside[best]))
-        return self._quietest(low, high, target, reach)
-
-    def _quietest(self, low: float, high: float, target: float, reach: float) -> Cut:
-        """The boundary between two windows around which the probability is lowest on average."""
-        import numpy as np
-
-        begin = min(max(math.ceil(low / WINDOW_SECONDS), 0), len(self._known))
-        end = max(begin, min(math.floor(high / WINDOW_SECONDS), len(self._known)))
-        around = [self._known[max(0, at - _LOCAL) : at + _LOCAL] for at in range(begin, end + 1)]
-        local = np.array([part.mean() if len(part) else 0.0 for part in around])
-        places = np.arange(begin, end + 1) * WINDOW_SECONDS
-        score = local + 0.1 * np.abs(places - target) / reach
-        return Cut(at=_tidy(min(max(places[int(np.argmin(score))], low), high)), pause=0.0)
-
-
 def speech_spans(
     probabilities: Probabilities,
     duration: float | None = None,
     *,
     threshold: float = _SPEECH,
-    silence_threshold: float = _SILENCE,
+    silence_threshold: float = SILENCE,
     shortest_silence: float = _SHORTEST_SILENCE,
     padding: float = _PADDING,
     longest: float = MAX_SPAN_SECONDS,
@@ -180,7 +119,7 @@ def plan_chunks(
         if not any(span.start < core_stop and span.end > core_start for span in _within(spans, core_start, core_stop)):
             continue
         if chunks:
-            seams.append(_tidy((core_end + core_start) / 2))
+            seams.append(to_millisecond((core_end + core_start) / 2))
         chunks.append(Chunk(index=len(chunks), start=start, end=end, spans=_clip(spans, start, end)))
         core_end = core_stop
     return ChunkPlan(duration=duration, speech_seconds=round(speech, 3), chunks=chunks, seams=seams)
@@ -196,7 +135,7 @@ def _stretches(
     numbers, none = np.arange(len(known), dtype=np.int32), np.int32(-1)
     silent = known < silence_threshold
     last = np.maximum.accumulate(np.where(silent | (known >= threshold), numbers, none))
-    starts, ends = _runs((last >= 0) & (known[last] >= threshold))
+    starts, ends = runs((last >= 0) & (known[last] >= threshold))
     if not len(starts):
         return []
     # A silence is as long as it is really quiet; the rise towards the next word is not part of it.
@@ -204,14 +143,6 @@ def _stretches(
     apart = (quiet[starts[1:] - 1] - ends[:-1]) * WINDOW_SECONDS > shortest_silence - 1e-6
     begins, stops = starts[np.append(True, apart)], ends[np.append(apart, True)]
     return list(zip((begins * WINDOW_SECONDS).tolist(), (stops * WINDOW_SECONDS).tolist(), strict=True))
-
-
-def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and one-past-last index of each run of True."""
-    import numpy as np
-
-    edges = np.diff(np.pad(mask, 1).view(np.int8))
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def _split(pauses: Pauses, start: float, end: float, longest: float) -> list[tuple[float, float]]:
@@ -235,7 +166,7 @@ def _pad(pieces: Sequence[tuple[float, float]], padding: float, length: float) -
             end = following_start = (stop + following[0]) / 2
         else:
             end, following_start = stop + padding, following[0] - padding
-        spans.append(Span(start=_tidy(start), end=length if end >= length else _tidy(end)))
+        spans.append(Span(start=to_millisecond(start), end=length if end >= length else to_millisecond(end)))
         start = following_start
     return spans
 
@@ -295,8 +226,3 @@ def _clip(spans: Sequence[Span], start: float, end: float) -> list[Span]:
         if inside.end - inside.start > (0 if inside == span else _SLIVER):
             clipped.append(inside)
     return clipped
-
-
-def _tidy(seconds: Any) -> float:
-    """Without the dust of binary fractions; every cut lies on half a window or a padding, so this loses nothing."""
-    return round(float(seconds), 3)

@@ -4,12 +4,9 @@ A stage is one function in one file under ``stages/``. What it reads and writes 
 the pipeline, what a worker fetches and keeps, and what a rerun may skip all follow from those two lists.
 """
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -163,32 +160,29 @@ def stage(
     """
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(function, eval_str=True)
-        options = signature.parameters["options"].annotation
-        if not (inspect.isclass(options) and issubclass(options, Options)):
-            raise StageError(f"stage {function.__name__}: annotate `options` with a subclass of stage.Options")
-        needs = frozenset(p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
-        if needs - _TOOLS:
-            raise StageError(f"stage {function.__name__}: nobody provides {sorted(needs - _TOOLS)}")
+        options, needs = _wishes(function)
         if strange := {*temporary, *([describes] if describes else [])} - set(writes):
             raise StageError(f"stage {function.__name__} says something of {sorted(strange)}, which it does not write")
         _registry[function.__name__] = Stage(
-            name=function.__name__,
-            function=function,
-            options=options,
-            queue=queue,
-            reads=tuple(reads),
-            writes=tuple(writes),
-            each=each,
-            when=when or (lambda _: True),
-            weight=weight,
-            describes=describes,
-            temporary=tuple(temporary),
-            needs=needs,
-        )
+            name=function.__name__, function=function, options=options, queue=queue, reads=tuple(reads),
+            writes=tuple(writes), each=each, when=when or (lambda _: True), weight=weight, describes=describes,
+            temporary=tuple(temporary), needs=needs,
+        )  # fmt: skip
         return function
 
     return declare
+
+
+def _wishes(function: Callable[..., None]) -> tuple[type[Options], frozenset[str]]:
+    """The options and tools that a stage's function takes, as its signature says."""
+    signature = inspect.signature(function, eval_str=True)
+    options = signature.parameters["options"].annotation
+    if not (inspect.isclass(options) and issubclass(options, Options)):
+        raise StageError(f"stage {function.__name__}: annotate `options` with a subclass of stage.Options")
+    needs = frozenset(p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
+    if needs - _TOOLS:
+        raise StageError(f"stage {function.__name__}: nobody provides {sorted(needs - _TOOLS)}")
+    return options, needs
 
 
 def discover(plugins: Sequence[Path] = ()) -> Mapping[str, Stage]:
@@ -200,34 +194,14 @@ def discover(plugins: Sequence[Path] = ()) -> Mapping[str, Stage]:
     Raises:
         StageError: Two writers of one file, a file nobody writes, a circle, or one option declared in two ways.
     """
-    from pipelines import stages
+    from pipelines import stages  # all of which import this module
+    from pipelines.plugins import load_plugins
 
     for module in pkgutil.iter_modules(stages.__path__):
         importlib.import_module(f"{stages.__name__}.{module.name}")
     load_plugins(plugins)
     check(_registry)
     return dict(_registry)
-
-
-def load_plugins(folders: Sequence[Path]) -> None:
-    """Import each ``.py`` file of these folders, once a process."""
-    for folder in folders:
-        if not folder.is_dir():
-            raise StageError(f"plugin folder {folder} does not exist")
-        for path in sorted(folder.glob("*.py")):
-            name = f"longhand_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
-            if name in sys.modules:
-                continue
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                raise StageError(f"plugin {path} cannot be imported")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules[name]
-                raise
 
 
 def check(stages: Mapping[str, Stage]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.wav import WavReader
 
 WINDOW = 512
-"""Samples that one probability stands for; ``silence.WINDOW_SECONDS`` of audio."""
+"""Samples that one probability stands for; ``pauses.WINDOW_SECONDS`` of audio."""
 
 _CONTEXT = 64
 _STATE = (1, 1, 128)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from pipelines import transcripts
 from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Media, Segment, Summary, Warn
-from pipelines.joining import distinct, join, language_of, text_of, transcribed_seconds
+from pipelines.joining import join
 from pipelines.options import LanguageCode, ModelName, Task
 from pipelines.stage import Files, Options, Progress, stage
+from pipelines.totals import distinct, language_of, text_of, transcribed_seconds
 
 _NOTICEABLE = 1.0
 """Seconds of speech without a transcript from which on the user is told."""

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pipelines import joining
 from pipelines.documents import Chunk, ChunkPlan, ChunkTranscript, Segment, Span, Warn, Word
-from pipelines.joining import Joiner, distinct, language_of, text_of, transcribed_seconds
+from pipelines.joining import Joiner
 from pipelines.seams import REACH
+from pipelines.totals import distinct, language_of, text_of, transcribed_seconds
 
 Said = tuple[float, float, str]
 

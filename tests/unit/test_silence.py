@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipelines.documents import ChunkPlan, Span
-from pipelines.silence import MAX_SPAN_SECONDS, WINDOW_SECONDS, Pauses, plan_chunks, speech_spans, whole_spans
+from pipelines.pauses import WINDOW_SECONDS, Pauses
+from pipelines.silence import MAX_SPAN_SECONDS, plan_chunks, speech_spans, whole_spans
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 Floats = NDArray[np.float32]
@@ -32,13 +33,14 @@ def length(probabilities: Floats) -> float:
 def made_up(seed: int, seconds: float, *, pauses: bool = True) -> Floats:
     """Speech of sentences and pauses, now and then a long silence; without `pauses`: dips at most."""
     rng = random.Random(seed)
-    stretches = []
-    while sum(s for s, _ in stretches) < seconds:
+    stretches, length = [], 0.0
+    while length < seconds:
         stretches.append((rng.uniform(0.5, 9), rng.uniform(0.6, 1)))
         if pauses:
             stretches.append((rng.choice([0.1, 0.3, 0.6, 2, rng.uniform(0, 80)]), rng.uniform(0, 0.3)))
         else:
             stretches.append((0.032, rng.uniform(0.36, 0.6)))
+        length += stretches[-2][0] + stretches[-1][0]
     return windows(*stretches)[: round(seconds / WINDOW_SECONDS)]
 
 
