@@ -142,7 +142,7 @@ class IdempotencyKey(Record):
     jobs: Mapped[int]
     """How many there are."""
     settled: Mapped[bool]
-    """Whether they are made and queued; until then it can still come to nothing."""
+    """Whether they are made; until then it can still come to nothing."""
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
