@@ -32,7 +32,8 @@ def claim(
         jobs: How many.
 
     Returns:
-        None: it is yours; ``settle`` or ``release`` it. Else the record of the request that has it.
+        None: it is yours; settle it with its jobs (``store.acceptance``) or ``release`` it. Else the record of the
+        request that has it.
     """
     values = {"fingerprint": fingerprint, "job_id": job_id, "batch": batch, "jobs": jobs, "settled": False}
     for _ in range(_TRIES):
@@ -64,14 +65,13 @@ def is_pending(database: Database, key: str, *, owner: str, job_id: str) -> bool
     return since is not None and now() - since < timedelta(seconds=STUCK_SECONDS)
 
 
-def settle(database: Database, key: str, *, owner: str, job_id: str) -> None:
-    """Note that the jobs of a key are made and queued."""
-    with database.write() as session:
-        session.execute(update(IdempotencyKey).where(_mine(key, owner, job_id)).values(settled=True))
+def settle_within(session: Session, key: str, *, owner: str, job_id: str) -> bool:
+    """Note that the jobs of a key are made, in the transaction that makes them; False: the key is not theirs."""
+    return changed(session, update(IdempotencyKey).where(_mine(key, owner, job_id)).values(settled=True))
 
 
 def release(database: Database, key: str, *, owner: str, job_id: str) -> None:
-    """Give a key back: nothing came of the request."""
+    """Give a key back that nothing came of."""
     with database.write() as session:
         session.execute(delete(IdempotencyKey).where(_mine(key, owner, job_id)))
 
@@ -96,7 +96,7 @@ def _is_void(session: Session, key: IdempotencyKey) -> bool:
         return True
     if key.settled or age < timedelta(seconds=STUCK_SECONDS):
         return False
-    # It died. If its last job was made, nothing is missing but the note: upkeep queues what is not queued.
+    # It died. Jobs that are there all the same were made by a version that did not settle the key with them.
     key.settled = session.scalar(select(func.count()).select_from(Job).where(_jobs_of(key))) == key.jobs
     return not key.settled
 

@@ -4,14 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from store import idempotency
+from store.acceptance import HeldKey
 from store.models import IdempotencyKey, Job
 from webapp.connection import Receiver
 from webapp.services import Services
-
-log = structlog.get_logger(__name__)
 
 _WAIT_SECONDS = 30.0
 """How long a request waits for the one that is at it."""
@@ -31,6 +28,11 @@ class Claim:
     batch: str | None
     jobs: int
     """How many it would make."""
+
+    @property
+    def held(self) -> HeldKey:
+        """The key, once it was taken."""
+        return HeldKey(self.key, self.owner, self.job_id)
 
     def take(self, s: Services) -> IdempotencyKey | None:
         """Take the key; else the record of the request that has it."""
@@ -63,19 +65,14 @@ def earlier(s: Services, claim: Claim, receiver: Receiver) -> IdempotencyKey | N
 
 
 def make(s: Services, claim: Claim, create: Callable[[], list[Job]]) -> list[Job]:
-    """Make the jobs of a key that was taken. If that fails, one of those that wait takes its place."""
+    """Make the jobs of a key that was taken, and settle it. If that fails, one of those that wait takes its place."""
     try:
-        made = create()
+        return create()
     except BaseException:
         idempotency.release(s.store.database, claim.key, owner=claim.owner, job_id=claim.job_id)
-        s.store.events.changed(claim.job_id)
         raise
-    try:
-        idempotency.settle(s.store.database, claim.key, owner=claim.owner, job_id=claim.job_id)
-    except Exception:  # the jobs are queued and stand; the key is found to be theirs a little later
-        log.exception("an idempotency key could not be settled", job=claim.job_id)
-    s.store.events.changed(claim.job_id)
-    return made
+    finally:
+        s.store.events.changed(claim.job_id)
 
 
 def _wait(s: Services, claim: Claim, job_id: str, receiver: Receiver, end: float) -> None:

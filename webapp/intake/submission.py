@@ -1,4 +1,4 @@
-"""From a form to queued jobs: all of them, or nothing stays behind."""
+"""From a form to jobs: all of them, or nothing stays behind."""
 
 import hashlib
 import json
@@ -6,13 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
 from flask import Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.names import display_name, name_in_address
 from pipelines.web import addresses
-from store import idempotency, jobs
+from store import acceptance, idempotency, jobs
+from store.acceptance import HeldKey, KeyTaken, Planned, Refusal
 from store.models import Job
 from tasks import webhooks
+from tasks.flow import QueueUnavailable
 from webapp.access import limits
 from webapp.access.auth import caller
 from webapp.connection import Receiver
@@ -25,6 +29,8 @@ from webapp.intake.options import JobRequest
 from webapp.intake.uploads import Form, Recording, Reference
 from webapp.resumable import finished as finished_uploads
 from webapp.services import Services
+
+log = structlog.get_logger(__name__)
 
 KEY = "Idempotency-Key"
 KEY_PATTERN = "^[!-~]([ -~]{0,253}[!-~])?$"
@@ -88,53 +94,65 @@ def accept(s: Services, request: Request) -> Accepted:
 
 
 def create(
-    s: Services, entries: Sequence[Entry], *, batch: str | None = None, fingerprint: str | None = None
+    s: Services,
+    entries: Sequence[Entry],
+    *,
+    batch: str | None = None,
+    fingerprint: str | None = None,
+    key: HeldKey | None = None,
 ) -> list[Job]:
-    """Make the caller's jobs and queue them: all, or none.
+    """Make the caller's jobs, all or none, and queue them. Once they are made nothing can fail: upkeep queues the rest.
 
     Args:
         s: The services.
         entries: Recordings whose files are in storage under their ids already, or will be by a stage.
         batch: Id of the batch they are.
         fingerprint: What a synchronous request asked for.
+        key: Settled with the jobs.
 
     Raises:
-        Problem: 409, an upload is another job's already; 429, the key's audio of the day is used up.
+        Problem: 409, an upload is another job's already, or the key another request's; 429, the key's audio of the
+            day is used up.
         sqlalchemy.exc.IntegrityError: A job with this fingerprint is under way already.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     limits.check_audio(s)
     _check_secret(entries)
+    s.flow.check()
     wanted = [entry.upload for entry in entries if entry.upload is not None and entry.upload == entry.recording.id]
     with finished_uploads.taking(s, wanted) as found:
         for problem in found.others.values():
             if len(entries) == 1:
                 raise problem
         left = [_refused(entry, found.others.get(entry.upload or "")) for entry in entries]
-        return _made(s, left, batch, fingerprint)
+        try:
+            made = acceptance.accept(s.store.database, [_planned(entry, batch, fingerprint) for entry in left], key=key)
+        except KeyTaken as error:
+            raise being_accepted() from error
+    _queue(s, made)
+    return _as_they_are(s, made)
 
 
-def _made(s: Services, entries: Sequence[Entry], batch: str | None, fingerprint: str | None) -> list[Job]:
-    database = s.store.database
-    made = []
+def _queue(s: Services, made: Sequence[Job]) -> None:
+    """Put what was made on the queues, as far as that is possible now."""
     try:
-        for entry in entries:
-            new = _new_job(entry, batch, fingerprint)
-            made.append(jobs.create(database, new, each=entry.wanted.each).id)
-        for entry in entries:
-            if entry.refusal is None:
-                s.flow.submit(entry.recording.id)
-            else:
-                jobs.fail(database, entry.recording.id, code=entry.code, detail=entry.refusal, stage=None)
-        for entry in entries:
-            if entry.refusal is not None:
-                webhooks.tell(s.flow, entry.recording.id)
-        found = (jobs.get(database, job_id) for job_id in made)
-        return [job for job in found if job is not None]
-    except BaseException:
-        for job_id in made:
-            jobs.delete_record(database, job_id)
-        raise
+        for job in made:
+            if job.status == "queued":
+                s.flow.submit(job.id)
+        if any(job.status != "queued" for job in made):
+            webhooks.tell(s.flow)
+    except (QueueUnavailable, SQLAlchemyError) as error:
+        log.warning("not all new jobs could be queued; upkeep does it", job=made[0].id, error=type(error).__name__)
+    except Exception:  # whatever it is, they are accepted: their recordings must stay
+        log.exception("not all new jobs could be queued; upkeep does it", job=made[0].id)
+
+
+def _as_they_are(s: Services, made: Sequence[Job]) -> list[Job]:
+    try:
+        found = [jobs.get(s.store.database, job.id) for job in made]
+    except SQLAlchemyError:  # they are accepted all the same
+        return list(made)
+    return [job for job in found if job is not None]
 
 
 def _entries(s: Services, form: Form) -> list[Entry]:
@@ -185,13 +203,13 @@ def _once(s: Services, entries: Sequence[Entry], claim: Claim, receiver: Receive
     """Make the jobs unless a request with this key did."""
     earlier = once.earlier(s, claim, receiver)
     if earlier is None:
-        return Accepted(once.make(s, claim, lambda: create(s, entries, batch=claim.batch)), claim.batch)
+        made = once.make(s, claim, lambda: create(s, entries, batch=claim.batch, key=claim.held))
+        return Accepted(made, claim.batch)
     if earlier.fingerprint != claim.fingerprint:
         detail = f"This {KEY} was sent before with another recording or other options; send a new key for a new job."
         raise Problem(422, detail, code="invalid_option")
     if not earlier.settled:
-        detail = f"A request with this {KEY} is being accepted right now; send it again in a moment."
-        raise Problem(409, detail, headers={"Retry-After": "1"})
+        raise being_accepted()
     made = idempotency.made(s.store.database, earlier)
     if not made:
         raise Problem(409, f"What this {KEY} made was deleted; send a new key for a new job.")
@@ -199,6 +217,12 @@ def _once(s: Services, entries: Sequence[Entry], claim: Claim, receiver: Receive
         if entry.upload is None:  # else its files are the job's that is found, or still the client's
             s.store.files.delete(entry.recording.id)
     return Accepted(made, earlier.batch, replayed=True)
+
+
+def being_accepted() -> Problem:
+    """409: another request with the key is at it."""
+    detail = f"A request with this {KEY} is being accepted right now; send it again in a moment."
+    return Problem(409, detail, headers={"Retry-After": "1"})
 
 
 def fingerprint_of(entries: Sequence[Entry]) -> str:
@@ -219,9 +243,9 @@ def _check_secret(entries: Sequence[Entry]) -> None:
         raise bad_option("webhook_url cannot be used, because nothing signs webhooks here: set WEBHOOK_SECRET.")
 
 
-def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.NewJob:
+def _planned(entry: Entry, batch: str | None, fingerprint: str | None) -> Planned:
     recording, wanted = entry.recording, entry.wanted
-    return jobs.NewJob(
+    new = jobs.NewJob(
         id=recording.id,
         owner=caller().account,
         options=wanted.options,
@@ -237,6 +261,7 @@ def _new_job(entry: Entry, batch: str | None, fingerprint: str | None) -> jobs.N
         fingerprint=fingerprint,
         audio_quota=caller().audio_seconds_per_day,
     )
+    return Planned(new, wanted.each, Refusal(entry.code, entry.refusal) if entry.refusal is not None else None)
 
 
 def key_of(request: Request) -> str | None:

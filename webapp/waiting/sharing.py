@@ -11,18 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency, jobs
+from store.acceptance import HeldKey
 from webapp.access.auth import caller
 from webapp.errors import Problem
 from webapp.intake.options import JobRequest
-from webapp.intake.submission import KEY, Entry, create
+from webapp.intake.submission import KEY, Entry, being_accepted, create
 from webapp.intake.uploads import Recording
 from webapp.services import Services
-
-log = structlog.get_logger(__name__)
 
 Take = Callable[[str], bool]
 """Begins to wait for a job; False: it is just being given up."""
@@ -48,8 +46,8 @@ class Asked:
         return hashlib.sha256(json.dumps([asked, self.recording.sha256], sort_keys=True).encode()).hexdigest()
 
 
-def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = None) -> bool:
-    """Take the caller's job for the same, or make one and take it; whether it was there before.
+def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = None, key: HeldKey | None = None) -> bool:
+    """Take the caller's job for the same, or make one, settle its key and take it; whether it was there before.
 
     Raises:
         Problem: 503, the one that is there is being cancelled and does not end, or nobody would work on a new one.
@@ -62,7 +60,7 @@ def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = No
         if found is None:
             s.serving.check(asked.wanted.stages)
             try:
-                create(s, [Entry(asked.recording, asked.wanted)], fingerprint=mark)
+                create(s, [Entry(asked.recording, asked.wanted)], fingerprint=mark, key=key)
             except IntegrityError:  # the same request made one just now
                 continue
             found = mine
@@ -98,8 +96,7 @@ def share_by_key(s: Services, asked: Asked, key: str, take: Take) -> bool:
             if take(made[0].id):
                 return True
         time.sleep(_CLOSING_SECONDS)
-    detail = f"A request with this {KEY} is being accepted right now; send it again in a moment."
-    raise Problem(409, detail, headers={"Retry-After": "1"})
+    raise being_accepted()
 
 
 def _make(s: Services, asked: Asked, key: str, take: Take) -> bool:
@@ -107,12 +104,10 @@ def _make(s: Services, asked: Asked, key: str, take: Take) -> bool:
     database, owner, mine = s.store.database, caller().account, asked.recording.id
     fingerprint = hashlib.sha256(f"{asked.fingerprint} {key}".encode()).hexdigest()
     try:
-        shared = share(s, asked, take, fingerprint=fingerprint)
+        shared = share(s, asked, take, fingerprint=fingerprint, key=HeldKey(key, owner, mine))
     except BaseException:
         idempotency.release(database, key, owner=owner, job_id=mine)
         raise
-    try:
-        (idempotency.release if shared else idempotency.settle)(database, key, owner=owner, job_id=mine)
-    except Exception:  # the job is queued and stands; the key is found to be its own a little later
-        log.exception("an idempotency key could not be settled", job=mine)
+    if shared:
+        idempotency.release(database, key, owner=owner, job_id=mine)
     return shared

@@ -122,20 +122,20 @@ def test_when_the_first_fails_one_that_waits_takes_its_place(
     app: Flask, client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting, going = threading.Event(), threading.Event()
-    submit, listen, calls = type(services.flow).submit, type(services.listening).to, iter(range(100))
+    check, listen, calls = type(services.flow).check, type(services.listening).to, iter(range(100))
 
-    def first_fails(flow: Any, job_id: str) -> None:
+    def first_fails(flow: Any) -> None:
         if next(calls) == 0:
             going.set()
             assert waiting.wait(20)
             raise QueueUnavailable
-        submit(flow, job_id)
+        check(flow)
 
     def to(listening: Any, job_id: str) -> Any:
         waiting.set()
         return listen(listening, job_id)
 
-    monkeypatch.setattr(type(services.flow), "submit", first_fails)
+    monkeypatch.setattr(type(services.flow), "check", first_fails)
     monkeypatch.setattr(type(services.listening), "to", to)
     answers: list[TestResponse] = []
     first = threading.Thread(target=lambda: answers.append(post(app.test_client(), "k")))
@@ -176,11 +176,11 @@ def test_what_was_refused_does_not_use_the_key_up(
     assert post(client, "k", beam_size="no").status_code == 400
     assert post(client, "k", ("empty.mp3", b"")).status_code == 415
 
-    def down(_: str) -> None:
+    def down(_: Any) -> None:
         raise QueueUnavailable
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(services.flow), "submit", lambda _, job_id: down(job_id))
+        broken.setattr(type(services.flow), "check", down)
         assert post(client, "k").status_code == 503
     assert (count(client), files_of(services)) == (0, set())
     assert post(client, "k").status_code == 202
