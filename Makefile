@@ -34,7 +34,7 @@ setup: python ## Make .venv with what Longhand needs to run
 
 test: python ## Run every test: TESTS="tests/unit -k words"
 	@$(ENVIRONMENT) dev
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses=2 $(TESTS)
 
 check: python ## Style, types and the import rule
 	@$(ENVIRONMENT) dev

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack import RedisServer, Stack
 
@@ -16,21 +18,25 @@ SKIPS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what this machine has not, and keep together what shares a running installation.
-
-    `make test` runs two processes: one works off the tests with whole stacks, one after another, the other the unit
-    tests meanwhile (pytest-xdist, ``--dist loadgroup``).
-    """
-    units = config.rootpath / "tests" / "unit"
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if units not in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("stacks"))
         for mark, reason in SKIPS.items():
             variable = reason.split("set ")[1].split("=")[0].split()[0]
             if item.get_closest_marker(mark) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+class StacksApart(LoadScopeScheduling):
+    """One process works off the tests with whole installations, in order; the other the unit tests meanwhile."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0] if nodeid.startswith("tests/unit/") else "stacks"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksApart:
+    # In the order of the folders: what takes longest begins first.
+    config.option.loadscopereorder = False
+    return StacksApart(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
