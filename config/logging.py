@@ -6,9 +6,22 @@ from typing import Any
 
 import structlog
 
+from config.redaction import redaction
 from config.settings import Settings
 
 CELERY_CHATTER = ("celery.worker.strategy", "celery.app.trace")
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """The last to see a line, with traceback and all: no secret passes."""
+
+    def __init__(self, settings: Settings, **more: Any) -> None:
+        super().__init__(**more)
+        self._redact = redaction(settings)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line as it is written."""
+        return self._redact(super().format(record))
 
 
 def configure(settings: Settings) -> None:
@@ -37,7 +50,8 @@ def configure(settings: Settings) -> None:
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Formatter(
+            settings,
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )

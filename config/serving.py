@@ -7,6 +7,7 @@ there: gunicorn does so by waiting up to two seconds for one client, and all oth
 
 import contextlib
 import errno
+import json
 import re
 import selectors
 import socket
@@ -15,6 +16,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from config.sockets import LEAST_RATE, PATIENCE_SECONDS, PatientSocket
@@ -27,13 +29,31 @@ _GOODBYE_BYTES = 32 << 20
 _BLOCK = 16 * 1024
 # The end of a head, or a line that ends as none may: that is refused at once.
 _END = re.compile(rb"\r\n\r\n|(?:^|[^\r])\n")
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-)
-_TOO_LARGE_BODY = (
-    b'{"type": "about:blank", "title": "Request Header Fields Too Large", "status": 431, '
-    b'"detail": "The head of the request is too large; send fewer or shorter headers.", "code": "too_large"}\n'
-)
+_TOO_LARGE = "The head of the request is too large; send fewer or shorter headers."
+_ODD = "The request is not HTTP as it has to be; send it with another client, or look at what a proxy makes of it."
+_BROKEN = "Something went wrong on the server; tell its operator."
+
+
+def refusal(status: int, reason: str, detail: str) -> bytes:
+    """An answer to what never reaches the application, in the form and with the headers of all others."""
+    code = "internal" if status >= 500 else "too_large" if status in (414, 431) else "invalid_option"
+    problem = {"type": "about:blank", "title": reason, "status": status, "detail": detail, "code": code}
+    body = json.dumps(problem).encode() + b"\n"
+    lines = (
+        *(f"HTTP/1.1 {status} {reason}", "Connection: close", "Content-Type: application/problem+json"),
+        *(f"Content-Length: {len(body)}", "X-Content-Type-Options: nosniff", "Cache-Control: private, no-store"),
+        *("Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; sandbox", "", ""),
+    )
+    return "\r\n".join(lines).encode() + body
+
+
+def _write_error(sock: Any, status: int, reason: str, _: str) -> None:
+    detail = _BROKEN if status >= 500 else _TOO_LARGE if status in (414, 431) else _ODD
+    util.write_nonblock(sock, refusal(status, reason, detail))
+
+
+# gunicorn's own is a page of HTML that repeats what could not be read, which may be a key.
+util.write_error = _write_error
 
 
 class Connection(TConn):  # type: ignore[misc]
@@ -163,9 +183,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def _refuse(self, conn: Connection) -> None:
-        head = _TOO_LARGE + b"Content-Length: %d\r\n\r\n" % len(_TOO_LARGE_BODY)
         with contextlib.suppress(OSError):
-            conn.sock.send(head + _TOO_LARGE_BODY)
+            conn.sock.send(refusal(431, "Request Header Fields Too Large", _TOO_LARGE))
         self.nr_conns -= 1
         self.say_goodbye(conn)
 

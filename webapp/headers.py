@@ -48,6 +48,9 @@ def _complete(response: Response) -> Response:
     headers["X-Request-ID"] = request_id()
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
+    # Pages elsewhere embed nothing of ours. Those of CORS_ORIGINS ask by CORS, which this does not concern.
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers.setdefault("Content-Security-Policy", API_POLICY)
     headers.setdefault("Cache-Control", "private, no-store")
     if response.status_code >= 400 and request.method not in {"GET", "HEAD"}:

@@ -3,15 +3,16 @@
 import ipaddress
 import math
 import time
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import structlog
 from flask import Flask, current_app, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerMonth
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from werkzeug.wrappers import Response
 
 from config.settings import Settings
@@ -25,6 +26,15 @@ log = structlog.get_logger(__name__)
 
 WRONG_KEYS = RateLimitItemPerMinute(30)
 """Wrong keys of one address. Right keys are served all the same: a stranger must not be able to lock others out."""
+STUBBORN = (RateLimitItemPerHour(300), RateLimitItemPerDay(2000))
+"""Wrong keys of one address beyond those: whoever goes on all the same waits longer and longer.
+
+Only these, so that a stranger with many addresses does not fill Redis with counters that live for a day.
+"""
+_RIGHT = RateLimitItemPerMonth(1)
+"""Whether the right key came from an address in the last month."""
+_TOLD = RateLimitItemPerMinute(1)
+_Answer = TypeVar("_Answer")
 _STORED = "longhand:limits"
 _NAME = "longhand-limits"
 
@@ -61,16 +71,44 @@ class Limits:
         own = caller().requests_per_minute
         return f"{own}/minute" if own is not None else self._settings.rate_limit or ""
 
-    def hit(self, limit: RateLimitItem, *key: str) -> int | None:
-        """Count something; None if it is within the limit, else the seconds until it is again."""
-        for limiter in (self.limiter.limiter, self._aside):
-            try:
-                if limiter.hit(limit, *key):
-                    return None
-                return _seconds_to(limiter.get_window_stats(limit, *key).reset_time)
-            except StorageError:
-                log.warning("Redis does not answer, so wrong keys are counted by each process for itself")
-        return None
+    def wrong_key(self, network: str) -> int | None:
+        """Count a wrong key; the seconds after which another may be tried, None: at once."""
+        who = ("wrong-key", network)
+
+        def count(limiter: RateLimiter) -> int | None:
+            over = not limiter.hit(WRONG_KEYS, *who)
+            look = limiter.hit if over else limiter.test
+            passed = [limit for limit in STUBBORN if not look(limit, *who)] + ([WRONG_KEYS] if over else [])
+            return max(
+                (_seconds_to(limiter.get_window_stats(limit, *who).reset_time) for limit in passed), default=None
+            )
+
+        seconds = self._ask(count)
+        if seconds is not None and self._aside.hit(_TOLD, network):
+            log.warning("many wrong API keys came from one address", address=network, refused_for=seconds)
+        return seconds
+
+    def may_guess(self, network: str) -> bool:
+        """Whether a key from there is looked at although it could be a guess."""
+        who = ("wrong-key", network)
+
+        def look(limiter: RateLimiter) -> bool:
+            calm = all(limiter.test(limit, *who) for limit in (WRONG_KEYS, *STUBBORN))
+            return calm or not limiter.test(_RIGHT, "right-key", network)
+
+        return self._ask(look)
+
+    def right_key(self, network: str) -> None:
+        """Remember that a key that could be guessed is known there."""
+        self._ask(lambda limiter: limiter.hit(_RIGHT, "right-key", network))
+
+    def _ask(self, question: Callable[[RateLimiter], _Answer]) -> _Answer:
+        """Put a question to Redis, or to this process's own memory while Redis is away."""
+        try:
+            return question(self.limiter.limiter)
+        except StorageError:
+            log.warning("Redis does not answer, so wrong keys are counted by each process for itself")
+            return question(self._aside)
 
     def headers(self) -> dict[str, str]:
         """What an answer says of its caller's limit; nothing where none was looked at."""
@@ -107,10 +145,24 @@ def count_wrong_key() -> None:
     Raises:
         Problem: 429, there were too many.
     """
-    seconds = _limits().hit(WRONG_KEYS, "wrong-key", _network(request.remote_addr or ""))
+    seconds = _limits().wrong_key(_here())
     if seconds is not None:
-        detail = "Too many wrong API keys came from this address; check the key, and try again in a minute."
+        detail = "Too many wrong API keys came from this address; check the key, and wait for the time in Retry-After."
         raise Problem(429, detail, code="rate_limited", headers={"Retry-After": str(seconds)})
+
+
+def may_guess() -> bool:
+    """Whether a key that is short enough to be guessed is looked at.
+
+    Not while wrong keys rain from its address, or that would tell when one of them is right; unless the right one was
+    used from there before, or strangers could lock its owner out.
+    """
+    return _limits().may_guess(_here())
+
+
+def remember_right_key() -> None:
+    """Note that whoever sends from this address knows the key that could be guessed."""
+    _limits().right_key(_here())
 
 
 def check_audio(s: Services) -> None:
@@ -155,6 +207,10 @@ def _rate() -> str:
 def _tell(response: Response) -> Response:
     response.headers.update(_limits().headers())
     return response
+
+
+def _here() -> str:
+    return _network(request.remote_addr or "")
 
 
 def _owner() -> str:
