@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
@@ -13,9 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from store.file_errors import StorageAway, StorageFull, noticing
 
-class StorageFull(Exception):
-    """No space is left where files are kept."""
+_HERE = "health"
+"""A folder beside those of the jobs. Where it is missing, the disk that should be there is not mounted."""
 
 
 class Upload:
@@ -29,7 +31,8 @@ class Upload:
         self._target = storage.address(job_id, name)
         self._aside = f"{self._target}.{secrets.token_hex(4)}.part"
         storage.prepare(self._target)
-        self._stream: BinaryIO = storage.fs.open(self._aside, "wb")
+        with storage.noticing():
+            self._stream: BinaryIO = storage.fs.open(self._aside, "wb")
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -38,8 +41,9 @@ class Upload:
 
         Raises:
             StorageFull: The disk is full.
+            StorageAway: It is not there any more.
         """
-        with noticing_full():
+        with self._storage.noticing():
             self._stream.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -52,15 +56,15 @@ class Upload:
 
     def keep(self) -> None:
         """Finish: from now on the file is there under its name."""
-        with noticing_full():
+        with self._storage.noticing():
             self._stream.close()
-        self._storage.fs.mv(self._aside, self._target)
+            self._storage.fs.mv(self._aside, self._target)
 
     def drop(self) -> None:
         """Forget it; harmless after ``keep``."""
         with contextlib.suppress(Exception):
             self._stream.close()
-        if self._storage.fs.exists(self._aside):
+        with contextlib.suppress(FileNotFoundError), self._storage.noticing():
             self._storage.fs.rm(self._aside)
 
     def __enter__(self) -> Self:
@@ -83,6 +87,25 @@ class Storage:
         self.local = Path(unquote(parts.path)) if parts.scheme == "file" else None
         self.fs = fsspec.filesystem(parts.scheme, **({"auto_mkdir": True} if self.local else {}))
         self.root = str(self.local) if self.local else url.split("://", 1)[1]
+        if self.local:
+            # Where this cannot be done every use says so.
+            with contextlib.suppress(OSError):
+                (self.local / _HERE).mkdir(parents=True, exist_ok=True)
+
+    def away(self) -> bool:
+        """Whether the place itself cannot be reached, whatever is in it."""
+        if self.local:
+            return not (self.local / _HERE).is_dir()
+        try:
+            self.fs.invalidate_cache()
+            self.fs.exists(self.root)
+        except Exception:  # whatever a library has for it
+            return True
+        return False
+
+    def noticing(self) -> AbstractContextManager[None]:
+        """Tell a full and an absent storage (``StorageFull``, ``StorageAway``) from other errors."""
+        return noticing(self.away, remote=self.local is None)
 
     def address(self, job_id: str, name: str = "") -> str:
         """Where a job's file is, in the file system's own spelling.
@@ -96,9 +119,16 @@ class Storage:
         return "/".join([self.root, *parts])
 
     def prepare(self, address: str) -> None:
-        """Make the folder of a file, where there are folders."""
+        """Make the folder of a file, where there are folders.
+
+        Raises:
+            StorageAway: The disk is not there; nothing is written into the folder it should be mounted on.
+        """
         if self.local:
-            Path(address).parent.mkdir(parents=True, exist_ok=True)
+            if self.away():
+                raise StorageAway("the place where files are kept is not there")
+            with self.noticing():
+                Path(address).parent.mkdir(parents=True, exist_ok=True)
 
     def create(self, job_id: str, name: str) -> Upload:
         """A new file to write to."""
@@ -109,10 +139,11 @@ class Storage:
 
         Raises:
             StorageFull: The disk is full.
+            StorageAway: It is not there.
         """
         target = self.address(job_id, name)
         self.prepare(target)
-        with noticing_full():
+        with self.noticing():
             if self.local is None:
                 self.fs.put_file(str(path), target)
                 path.unlink()
@@ -131,61 +162,84 @@ class Storage:
 
         Raises:
             FileNotFoundError: There is no such file.
+            StorageAway: The storage is not there.
         """
         address = self.address(job_id, name)
-        if self.local:
-            path = Path(address)
-            if not path.is_file():
-                raise FileNotFoundError(name)
-            return path
-        copy = scratch / "fetched" / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        self.fs.get_file(address, str(copy))
-        return copy
+        with self.noticing():
+            if self.local:
+                path = Path(address)
+                if not path.is_file():
+                    raise FileNotFoundError(name)
+                return path
+            copy = scratch / "fetched" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            self.fs.get_file(address, str(copy))
+            return copy
 
     def open(self, job_id: str, name: str) -> BinaryIO:
         """A seekable stream that reads only what is asked for.
 
         Raises:
             FileNotFoundError: There is no such file.
+            StorageAway: The storage is not there.
         """
-        return cast(BinaryIO, self.fs.open(self.address(job_id, name), "rb"))
+        with self.noticing():
+            return cast(BinaryIO, self.fs.open(self.address(job_id, name), "rb"))
 
     def exists(self, job_id: str, name: str) -> bool:
-        """Whether a file is there, whole."""
-        return bool(self.fs.exists(self.address(job_id, name)))
+        """Whether a file is there, whole.
+
+        Raises:
+            StorageAway: Nobody knows, the storage is not there.
+        """
+        address = self.address(job_id, name)
+        with self.noticing():
+            try:
+                self.fs.info(address)  # not `exists`, which takes every error for a no
+            except FileNotFoundError:
+                if self.away():
+                    raise
+                return False
+        return True
 
     def size(self, job_id: str, name: str) -> int:
         """Bytes of a file.
 
         Raises:
             FileNotFoundError: There is no such file.
+            StorageAway: The storage is not there.
         """
-        return int(self.fs.size(self.address(job_id, name)))
+        with self.noticing():
+            return int(self.fs.size(self.address(job_id, name)))
 
     def names(self, job_id: str, folder: str) -> list[str]:
         """Names of the whole files in a job's folder."""
         address = self.address(job_id, folder)
         self.fs.invalidate_cache(address)
-        if not self.fs.exists(address):
-            return []
-        found = (str(entry).rsplit("/", 1)[1] for entry in self.fs.ls(address, detail=False))
+        with self.noticing():
+            try:
+                entries = self.fs.ls(address, detail=False)
+            except FileNotFoundError:
+                if self.away():
+                    raise
+                return []
+        found = (str(entry).rsplit("/", 1)[1] for entry in entries)
         return sorted(f"{folder}/{name}" for name in found if not name.endswith(".part"))
 
     def remove(self, job_id: str, *names: str) -> None:
         """Delete some files of a job; those that are not there are no error."""
         for name in names:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError), self.noticing():
                 self.fs.rm(self.address(job_id, name))
 
     def delete(self, job_id: str) -> None:
         """Delete everything of a job."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self.noticing():
             self.fs.rm(self.address(job_id), recursive=True)
 
     def copy(self, job_id: str, name: str, other: str) -> None:
         """Copy a file of a job to another name, replacing what was there."""
-        with noticing_full():
+        with self.noticing():
             self.fs.copy(self.address(job_id, name), self.address(job_id, other))
 
     def check_room(self, size: int) -> None:
@@ -195,27 +249,30 @@ class Storage:
             StorageFull: There is less room.
         """
         if self.local:
-            self.local.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self.local).free < size:
+            with self.noticing():
+                free = shutil.disk_usage(self.local).free
+            if free < size:
                 raise StorageFull("less space is left than the file needs")
 
     def ping(self) -> None:
         """Raise unless files can be written and read back."""
         name = secrets.token_hex(8)
-        with self.create("health", name) as probe:
+        with self.create(_HERE, name) as probe:
             probe.write(name.encode())
             probe.keep()
         try:
-            with self.open("health", name) as stream:
+            with self.open(_HERE, name) as stream:
                 if stream.read() != name.encode():
                     raise OSError("what was written was not read back")
         finally:
-            self.remove("health", name)
+            self.remove(_HERE, name)
 
     def forgotten(self, *, seconds: float) -> Iterator[str]:
         """Ids of the folders in which nothing has changed for this long."""
         before = time.time() - seconds
         for folder in self.fs.ls(self.root, detail=False) if self.fs.exists(self.root) else []:
+            if str(folder).rstrip("/").endswith(f"/{_HERE}"):
+                continue
             found = self.fs.find(folder, detail=True).values()
             changes = [_changed_at(entry) for entry in found] or [_changed_at(self.fs.info(folder))]
             if max(changes) < before:
@@ -225,18 +282,3 @@ class Storage:
 def _changed_at(entry: dict[str, Any]) -> float:
     at = entry.get("mtime", entry.get("LastModified", time.time()))
     return at.timestamp() if isinstance(at, datetime) else float(at)
-
-
-@contextlib.contextmanager
-def noticing_full() -> Iterator[None]:
-    """Tell a full disk from other errors.
-
-    Raises:
-        StorageFull: The disk is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {28, 122}:  # ENOSPC, EDQUOT
-            raise StorageFull("no space is left where files are kept") from error
-        raise

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from store.files import Storage, Upload, noticing_full
+from store.files import Storage, Upload
 
 SOURCE = "source"
 PARTS = "parts"
@@ -42,6 +42,18 @@ class Shorter(Exception):
         self.size = size
 
 
+class Vanished(Exception):
+    """A file that the record names is not there: nobody can go on with the upload.
+
+    Args:
+        name: The file.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class Arrival(Protocol):
     """An upload that is being written to."""
 
@@ -58,7 +70,7 @@ class Arrival(Protocol):
         """Append.
 
         Raises:
-            store.files.StorageFull: The disk is full.
+            store.file_errors.StorageFull: The disk is full.
         """
 
     def save(self) -> None:
@@ -68,7 +80,11 @@ class Arrival(Protocol):
         """Forget what was written since the last ``save``."""
 
     def finish(self, beat: Callable[[], None]) -> str:
-        """Make everything the one file ``source``; its SHA-256. ``beat`` is called again and again meanwhile."""
+        """Make everything the one file ``source``; its SHA-256. ``beat`` is called again and again meanwhile.
+
+        Raises:
+            Vanished: A part is not there any more.
+        """
 
     def tidy(self) -> None:
         """After the record knows that it is finished: remove what ``source`` was made of."""
@@ -89,18 +105,20 @@ def continue_upload(storage: Storage, upload_id: str, *, offset: int, parts: Seq
     Raises:
         Busy: Try again in a moment.
         Shorter: The record must be corrected first.
+        Vanished: A part is not there.
     """
     if storage.local:
-        return _GrowingFile(Path(storage.address(upload_id, SOURCE)), offset)
+        return _GrowingFile(storage, Path(storage.address(upload_id, SOURCE)), offset)
     return _PartFiles(storage, upload_id, offset, parts)
 
 
 class _GrowingFile:
     """On a disk: one file, whose end is cut off to go back."""
 
-    def __init__(self, target: Path, offset: int) -> None:
+    def __init__(self, storage: Storage, target: Path, offset: int) -> None:
         self.parts: list[str] = []
         self.unsaved = 0
+        self._storage = storage
         self._target = target
         self._path = target.with_name(_GROWING)
         self._file = self._opened()
@@ -122,7 +140,7 @@ class _GrowingFile:
 
     def write(self, data: bytes) -> None:
         left = memoryview(data)
-        with noticing_full():
+        with self._storage.noticing():
             while left:
                 left = left[self._file.write(left) :]
         if self._hash is not None:
@@ -163,13 +181,13 @@ class _GrowingFile:
     def _opened(self) -> BinaryIO:
         """The file, with nobody else writing to it: a lock that cannot outlive its holder, unlike the record's."""
         end = time.monotonic() + _PATIENCE_SECONDS
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._storage.prepare(str(self._path))
         while True:
             if not self._path.exists():
                 # A writer that died between making it `source` and telling the record.
                 with contextlib.suppress(FileNotFoundError):
                     self._target.rename(self._path)
-            with noticing_full():
+            with self._storage.noticing():
                 self._path.touch()
             file = self._path.open("r+b", buffering=0)
             if _locked(file) and _is_still(file, self._path):
@@ -210,8 +228,11 @@ class _PartFiles:
         self._name = ""
         self._part: Upload | None = None
         self._hash = hashlib.sha256() if offset == 0 else None
-        unknown = set(storage.names(upload_id, PARTS)) - set(parts)
-        storage.remove(upload_id, *unknown)
+        there = set(storage.names(upload_id, PARTS))
+        for name in parts:
+            if name not in there:
+                raise Vanished(name)
+        storage.remove(upload_id, *there.difference(parts))
 
     @property
     def ripe(self) -> bool:
@@ -246,7 +267,8 @@ class _PartFiles:
         self.save()
         if len(self.parts) == 1 and self._hash is not None:
             # Copied, not moved: until the record knows, the part must stay.
-            self._storage.copy(self._id, self.parts[0], SOURCE)
+            with _there(self.parts[0]):
+                self._storage.copy(self._id, self.parts[0], SOURCE)
             return self._hash.hexdigest()
         with self._storage.create(self._id, SOURCE) as whole:
             for block in self._blocks():
@@ -264,6 +286,14 @@ class _PartFiles:
 
     def _blocks(self) -> Iterator[bytes]:
         for name in self.parts:
-            with self._storage.open(self._id, name) as part:
+            with _there(name), self._storage.open(self._id, name) as part:
                 while block := part.read(_BLOCK):
                     yield block
+
+
+@contextlib.contextmanager
+def _there(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Vanished(name) from error

@@ -1,6 +1,5 @@
 """One thin task per stage: begin → fetch → run → keep → done."""
 
-import errno
 import json
 import logging
 import random
@@ -16,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
 from pipelines.stage import Stage
 from store import jobs, steps, usage
-from store.files import StorageFull
+from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
 from tasks import webhooks
@@ -30,7 +29,7 @@ from tasks.workfiles import WorkFiles
 
 log = logging.getLogger(__name__)
 
-AWAY = (OperationalError, PoolTimeout, RedisError, QueueUnavailable, ConnectionError)
+AWAY = (OperationalError, PoolTimeout, RedisError, QueueUnavailable, StorageAway, ConnectionError)
 """Our own servers are not there for a moment."""
 TAKEN_SECONDS = 3.0
 """When to look again at work that an earlier delivery of the same message seems to be doing."""
@@ -120,7 +119,10 @@ def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) 
 
 def _explain(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: Exception) -> NoReturn:
     """Try again what may pass by itself; raise everything else as what it is."""
-    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if not isinstance(error, AWAY) and worker.store.files.away():
+        # Whatever it looked like (a file that is missing, a recording that cannot be read): the disk is gone.
+        error = StorageAway("the place where files are kept is not there")
+    full = isinstance(error, OSError) and error.errno in FULL
     if full or isinstance(error, (TransientError, StorageFull, MemoryError, *AWAY)):
         _try_again(worker, task, piece, claim, StorageFull() if full else error)
     if _out_of_time(error):
@@ -210,11 +212,11 @@ def _finish(worker: Worker, job_id: str) -> None:
     if status not in ACTIVE:
         return
     if jobs.finish(store.database, job_id):
-        store.files.remove(job_id, *temporary)
         worker.clear_scratch(job_id)
         store.events.forget(job_id)
         store.events.changed(job_id)
         webhooks.tell(worker.flow, job_id)
+        store.files.remove(job_id, *temporary)
     else:
         worker.flow.submit(job_id)
 

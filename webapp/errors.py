@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from config.sockets import Stalled
 from pipelines.errors import InputError, LonghandError, OptionsError, TransientError, UnknownModel
-from store.files import StorageFull
+from store.file_errors import StorageAway, StorageFull
 from tasks.flow import QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -105,6 +105,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(Stalled, lambda _: answer(Problem(408, STALLED)))
     app.register_error_handler(LonghandError, lambda error: answer(_domain(error)))
     app.register_error_handler(StorageFull, lambda error: answer(_full(error)))
+    app.register_error_handler(StorageAway, lambda error: answer(_no_storage(error)))
     for away in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(away, lambda error: answer(_no_database(error)))
     app.register_error_handler(QueueUnavailable, lambda error: answer(_no_queue(error)))
@@ -202,6 +203,12 @@ def _full(error: StorageFull) -> Problem:
     log.error("no space is left for recordings", reason=str(error.__cause__ or error))
     detail = "The server has no space left for recordings; try again later, or tell its operator."
     return Problem(503, detail, code="internal", headers={"Retry-After": "300"})
+
+
+def _no_storage(error: StorageAway) -> Problem:
+    log.error("the storage cannot be reached", reason=str(error.__cause__ or error))
+    detail = "The place where recordings are kept cannot be reached just now; try again in a few seconds."
+    return Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _no_queue(error: QueueUnavailable) -> Problem:

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs, uploads
-from store.files import StorageFull
+from store.file_errors import StorageFull
 from store.models import ResumableUpload
 from webapp import schemas
 from webapp.access.auth import caller
