@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 OLDEST = (6, 2)
 """The version the wheel carries; what runs on it runs on all later ones."""
@@ -100,6 +102,12 @@ def url(socket: Path) -> str:
     return f"unix://{socket}"
 
 
+def _client(socket: Path) -> redis.Redis:
+    # By default it tries for four seconds to find out that nobody listens on a socket.
+    at_once = Retry(NoBackoff(), 0)
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=5, decode_responses=True, retry=at_once)
+
+
 def wait_until_own(socket: Path, process: Callable[[], int | None], *, seconds: float = 20.0) -> None:
     """Wait until the Redis that was started answers, and make sure that it is that one.
 
@@ -113,9 +121,7 @@ def wait_until_own(socket: Path, process: Callable[[], int | None], *, seconds: 
     """
     end = time.monotonic() + seconds
     answered: int | None = None
-    with contextlib.closing(
-        redis.Redis(unix_socket_path=str(socket), socket_timeout=5, decode_responses=True)
-    ) as client:
+    with contextlib.closing(_client(socket)) as client:
         while time.monotonic() < end:
             with contextlib.suppress(redis.RedisError, OSError):
                 client.ping()  # refused with an error while the file is being loaded
@@ -130,9 +136,7 @@ def wait_until_own(socket: Path, process: Callable[[], int | None], *, seconds: 
 
 def stop_leftover(socket: Path) -> bool:
     """End a Redis that a killed run left behind on its private socket; whether there was one."""
-    with contextlib.closing(
-        redis.Redis(unix_socket_path=str(socket), socket_timeout=5, decode_responses=True)
-    ) as client:
+    with contextlib.closing(_client(socket)) as client:
         try:
             client.ping()
         except (redis.ConnectionError, redis.TimeoutError, OSError):

@@ -41,6 +41,8 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
     if sends_only:
         # Somebody waits for it, and what could not be queued is told so, or queued by upkeep.
         quick = {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 0}
+        # As long where nobody listens: a Redis that is just being started anew is worth waiting for, by short steps.
+        quick |= {"max_retries": 6, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.5}
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, **quick}
         app.conf.task_publish_retry = False
     return app
