@@ -39,6 +39,7 @@ def pip_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_COMPILE", "1")  # half of the time that pip takes to install itself
 
 
 def page(*links: str) -> bytes:
@@ -142,10 +143,15 @@ def test_nothing_is_installed_twice_and_whatever_changed_is_noticed(
     (tmp_path / "requirements" / "local.txt").write_text("b")
     environment.ready(folder, "dev")
     assert installed == ["run", "dev", "dev"]
+    assert list(folder.glob("lib/python*/site-packages/pip/__init__.py")), "pip came with the environment"
     # An installation that was interrupted leaves no stamp, and a copy in another place is no environment.
-    folder.rename(tmp_path / "moved")
-    environment.ready(tmp_path / "moved", "run")
-    assert installed == ["run", "dev", "dev", "run"]
+    made: list[Path] = []
+    monkeypatch.setattr(environment, "make", lambda folder, *, ensurepip: made.append(folder))
+    environment.ready(folder, "dev")
+    assert (installed, made) == (["run", "dev", "dev"], [])
+    moved = folder.rename(tmp_path / "moved")
+    environment.ready(moved, "run")
+    assert (installed, made) == (["run", "dev", "dev", "run"], [moved])
 
 
 def test_every_requirement_is_pinned_and_torch_is_none_of_them() -> None:
