@@ -9,11 +9,16 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 PATIENCE_SECONDS = 60.0
 LEAST_RATE = 1000
 """Bytes per second. What comes or goes more slowly than this for a minute of waiting keeps a thread for nothing."""
+
+
+_SILENT_SECONDS = 1.0
+"""How often whoever wants to know is told that nothing comes."""
 
 
 class Stalled(TimeoutError):
@@ -39,6 +44,8 @@ class PatientSocket(socket.socket):
         self._waited = 0.0
         self._received = 0
         self._head_until: float | None = None
+        self.while_silent: Callable[[], None] | None = None
+        """Called every second in which ``recv`` waits for the first byte; what it raises, ``recv`` does."""
 
     def begin_head(self, seconds: float) -> None:
         """From now on the head of a request is read, which must be there within some seconds."""
@@ -48,6 +55,7 @@ class PatientSocket(socket.socket):
         """From now on the body of a request is read."""
         self._head_until = None
         self._waited, self._received = 0.0, 0
+        self.while_silent = None
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """What has come, or comes next.
@@ -86,7 +94,7 @@ class PatientSocket(socket.socket):
                 left = min(left, self._head_until - time.monotonic())
             seconds = left if own is None else min(left, own)
             began = time.monotonic()
-            if self._poll(select.POLLIN, seconds):
+            if self._comes_within(seconds):
                 self._waited += time.monotonic() - began
                 return
             self._waited += time.monotonic() - began
@@ -100,6 +108,14 @@ class PatientSocket(socket.socket):
             self._waited, self._received = 0.0, 0
             if not enough:
                 raise Stalled("the body comes too slowly")
+
+    def _comes_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.while_silent is not None and end - time.monotonic() > _SILENT_SECONDS:
+            if self._poll(select.POLLIN, _SILENT_SECONDS):
+                return True
+            self.while_silent()
+        return self._poll(select.POLLIN, end - time.monotonic())
 
     def _await_room(self) -> None:
         """Wait until something can be sent. There is room only when much has gone, so what has gone is counted."""

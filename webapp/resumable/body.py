@@ -2,16 +2,18 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Request
 from werkzeug.wsgi import get_input_stream
 
+from config.sockets import PatientSocket
+
 PAUSE_SECONDS = 1.0
 """A client that sends nothing for this long is noticed."""
 SILENCE_SECONDS = 60.0
-"""A client that sends nothing for this long has gone."""
+"""A client that sends nothing for this long has gone, unless it is back before (``pause``)."""
 _BLOCK = 1 << 17
 
 
@@ -33,17 +35,27 @@ class Incoming:
         # The server's reader of chunks loses its place when it is interrupted, the other one goes on where it was.
         self._patience = SILENCE_SECONDS if self.length is None else PAUSE_SECONDS
 
-    def blocks(self) -> Iterator[bytes | None]:
-        """What arrives, in order; None when the client pauses. Ends with the body, or when it breaks off."""
+    def blocks(self, pause: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+        """What arrives, in order. Ends with the body, or when it breaks off.
+
+        Args:
+            pause: Called every second in which the client sends nothing; what it raises ends the body as well, be it
+                at once or as if it had broken off.
+        """
+        listening = self.length is None and isinstance(self._socket, PatientSocket)
         if self._socket is not None:
             self._socket.settimeout(self._patience)
+        if listening:
+            self._socket.while_silent = pause
         try:
-            yield from self._blocks()
+            yield from self._blocks(pause)
         finally:
+            if listening:
+                self._socket.while_silent = None
             if self._socket is not None:
                 self._socket.settimeout(None)
 
-    def _blocks(self) -> Iterator[bytes | None]:
+    def _blocks(self, pause: Callable[[], None]) -> Iterator[bytes]:
         heard = time.monotonic()
         while True:
             try:
@@ -53,9 +65,9 @@ class Incoming:
                     yield from self._rest()
                     return
                 yield from self._buffered()
-                yield None
+                pause()
                 continue
-            except Exception:  # the server's own classes for a body cut short or wrongly framed
+            except Exception:  # the server's own classes for a body cut short or wrongly framed, and those of ``pause``
                 yield from self._rest()
                 return
             if not block:

@@ -8,9 +8,9 @@ import structlog
 
 from store import uploads
 from webapp.errors import Problem, bad_option
-from webapp.intake.uploads import Recording
+from webapp.intake.uploads import SOURCE, Recording
 from webapp.lookup import find_upload
-from webapp.resumable.writing import settled
+from webapp.resumable.writing import lost, settled
 from webapp.services import Services
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,8 @@ def recording_of(s: Services, upload_id: str) -> Recording:
     """A finished upload of the caller's as a recording; its id becomes the job's, so no byte is copied.
 
     Raises:
-        Problem: 404 there is none; 409 it is not finished.
-        store.files.StorageFull: All of it is there, but the disk is too full to finish it.
+        Problem: 404 there is none, or it is lost; 409 it is not finished.
+        store.file_errors.StorageFull: All of it is there, but the disk is too full to finish it.
     """
     try:
         upload = settled(s, find_upload(s, upload_id), patience=_PATIENCE_SECONDS)
@@ -39,6 +39,8 @@ def recording_of(s: Services, upload_id: str) -> Recording:
         whole = "" if upload.length is None else f" of {upload.length}"
         detail = f"The upload {upload.id} is not finished, {upload.offset}{whole} bytes are there; send the rest first."
         raise Problem(409, detail, param=FIELD)
+    if upload.taken_at is None and not s.store.files.exists(upload.id, SOURCE):
+        raise Problem(404, lost(s, upload, missing=SOURCE).detail, param=FIELD)
     return Recording(upload.id, upload.name, upload.length, upload.sha256)
 
 

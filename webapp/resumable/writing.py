@@ -128,20 +128,18 @@ def receive(s: Services, hold: Hold, upload: ResumableUpload, body: Incoming, ch
         The new offset.
 
     Raises:
-        Problem: 400 it broke off; 409 the upload is shorter than recorded, or another request took over; 413 it is
-            longer than announced; 423 the request before has not stopped; 460 the checksum is another.
-        store.files.StorageFull: The disk is full; what was saved before stays.
+        Problem: 400 it broke off; 409 the upload is shorter than recorded, or another request took over; 410 a part of
+            it is lost; 413 it is longer than announced; 423 the request before has not stopped; 460 the checksum is
+            another.
+        store.file_errors.StorageFull: The disk is full; what was saved before stays.
     """
-    arrival = _arrival(s, hold, upload)
-    try:
+    with _arriving(s, hold, upload) as arrival:
         writing = _Writing(hold, arrival, upload, max_bytes=s.settings.max_upload_bytes)
         _write(writing, body, checksum)
         writing.save()
         if writing.all_there:
             _finish(hold, arrival)
-        return upload.offset + body.received
-    finally:
-        arrival.close()
+    return upload.offset + body.received
 
 
 def settled(s: Services, upload: ResumableUpload, *, patience: float) -> ResumableUpload:
@@ -154,23 +152,24 @@ def settled(s: Services, upload: ResumableUpload, *, patience: float) -> Resumab
 
     Raises:
         Problem: 404, 410 it is gone; 409 the upload is shorter than recorded; 423 another request has it.
-        store.files.StorageFull: The disk is full.
+        store.file_errors.StorageFull: The disk is full.
     """
     if upload.sha256 is not None or upload.offset != upload.length:
         return upload
     with held(s, upload.id, patience=patience) as hold:
         found = find_upload(s, upload.id)
         if hold is not None and found.offset == found.length:
-            arrival = _arrival(s, hold, found)
-            try:
+            with _arriving(s, hold, found) as arrival:
                 _finish(hold, arrival)
-            finally:
-                arrival.close()
     return find_upload(s, upload.id)
 
 
 def _finish(hold: Hold, arrival: Arrival) -> None:
-    """Make one file of what is there; what was recorded before is enough to do it again."""
+    """Make one file of what is there; what was recorded before is enough to do it again.
+
+    Raises:
+        store.upload_files.Vanished: A part is not there (any more).
+    """
     hold.renew()
     hold.complete(arrival.finish(hold.beat))
     arrival.tidy()
@@ -220,13 +219,14 @@ class _Writing:
 
 def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None:
     total = checksum.start() if checksum else None
-    for block in body.blocks():
-        if block is None:
-            # Its client may have gone, and come back on another connection: what it sent must be there by then.
-            if checksum is None:
-                writing.save()
-            writing.hold.check()
-            continue
+
+    def pause() -> None:
+        # Its client may have gone, and come back on another connection: what it sent must be there by then.
+        if checksum is None:
+            writing.save()
+        writing.hold.check()
+
+    for block in body.blocks(pause):
         writing.add(block)
         if total is not None:
             total.update(block)
@@ -243,16 +243,32 @@ def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None
         raise Problem(460, detail, code="invalid_option")
 
 
-def _arrival(s: Services, hold: Hold, upload: ResumableUpload) -> Arrival:
+@contextmanager
+def _arriving(s: Services, hold: Hold, upload: ResumableUpload) -> Iterator[Arrival]:
+    """The bytes of an upload, to be written to; what is wrong with them is said."""
     try:
-        return arrivals.continue_upload(s.store.files, upload.id, offset=upload.offset, parts=upload.parts)
+        arrival = arrivals.continue_upload(s.store.files, upload.id, offset=upload.offset, parts=upload.parts)
+        try:
+            yield arrival
+        finally:
+            arrival.close()
     except arrivals.Busy as error:
         raise busy() from error
+    except arrivals.Vanished as error:
+        raise lost(s, upload, missing=error.name) from error
     except arrivals.Shorter as error:
         log.error("an upload lost bytes", upload=upload.id, recorded=upload.offset, there=error.size)
         hold.advance(error.size, [])
         detail = f"Only {error.size} bytes of the upload are left on the server; go on from there."
         raise Problem(409, detail) from error
+
+
+def lost(s: Services, upload: ResumableUpload, *, missing: str) -> Problem:
+    """410: bytes of the upload are not in storage any more; the upload is forgotten."""
+    log.error("an upload lost bytes", upload=upload.id, recorded=upload.offset, missing=missing)
+    s.store.files.delete(upload.id)
+    uploads.forget(s.store.database, upload.id)
+    return Problem(410, "Bytes of this upload were lost on the server; begin a new one with POST /v1/uploads.")
 
 
 def busy() -> Problem:

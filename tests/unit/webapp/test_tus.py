@@ -23,7 +23,7 @@ from store import jobs, keys, uploads
 from store.files import Storage
 from store.models import ResumableUpload
 from store.open import Store
-from store.upload_files import continue_upload
+from store.upload_files import Vanished, continue_upload
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.resumable import pending
@@ -441,6 +441,68 @@ def unfinished(services: Services, path: str, patch: Callable[..., TestResponse]
     dying.close()
     change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
     return path
+
+
+class TestLostBytes:
+    """What storage does not have any more is nobody's mistake, and no reason for a 500."""
+
+    def forgotten(self, client: FlaskClient, services: Services, path: str) -> bool:
+        gone = client.head(path, headers=TUS).status_code == 404
+        return gone and stored(services, path.rpartition("/")[2]) == {}
+
+    @pytest.mark.parametrize("services", ["object storage"], indirect=True)
+    @pytest.mark.parametrize("bytes_more", [b"d", b"def"])
+    def test_parts(
+        self,
+        client: FlaskClient,
+        services: Services,
+        begin: Callable[..., str],
+        patch: Callable[..., TestResponse],
+        bytes_more: bytes,
+    ) -> None:
+        path = begin(6)
+        assert [patch(path, at, b"abc"[at : at + 1]).status_code for at in range(3)] == [204] * 3
+        storage, upload_id = services.store.files, path.rpartition("/")[2]
+        storage.remove(upload_id, storage.names(upload_id, "parts")[1])
+        assert is_problem(patch(path, 3, bytes_more), 410, "not_found")
+        assert self.forgotten(client, services, path)
+        assert is_problem(patch(path, 3, bytes_more), 404, "not_found")
+
+    @pytest.mark.parametrize("services", ["object storage"], indirect=True)
+    def test_parts_of_what_is_all_there(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = unfinished(services, begin(6), patch)
+        upload_id = path.rpartition("/")[2]
+        services.store.files.remove(upload_id, *services.store.files.names(upload_id, "parts"))
+        assert is_problem(send(client, upload_id), 404, "not_found")
+        assert self.forgotten(client, services, path)
+
+    @pytest.mark.parametrize("services", ["object storage"], indirect=True)
+    def test_a_part_that_goes_while_all_are_put_together(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(6)
+        assert patch(path, 0, b"abc").status_code == 204
+        upload_id = path.rpartition("/")[2]
+        found = uploads.get(services.store.database, upload_id)
+        assert found is not None
+        arrival = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts)
+        arrival.write(b"def")
+        services.store.files.remove(upload_id, *found.parts)
+        with pytest.raises(Vanished):
+            arrival.finish(lambda: None)
+        arrival.close()
+
+    def test_a_finished_upload(
+        self, client: FlaskClient, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse]
+    ) -> None:
+        path = begin(3)
+        assert patch(path, 0, b"abc").status_code == 204
+        upload_id = path.rpartition("/")[2]
+        services.store.files.remove(upload_id, "source")
+        assert is_problem(send(client, upload_id), 404, "not_found")
+        assert self.forgotten(client, services, path)
 
 
 class TestTwoAtOnce:
