@@ -17,6 +17,7 @@ from store import jobs
 from store.listening import Ear
 from store.models import ACTIVE, OVER, Job
 from webapp import schemas
+from webapp.access.auth import caller, check_again
 from webapp.connection import Receiver, event_stream
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.live import LiveSegments
@@ -135,13 +136,14 @@ class _Stream:
         self._seen = seen.segment
         self._segments = LiveSegments(s, job_id)
         self._client = Receiver(request.environ)
+        self._caller = caller()
         self._shown: Any = None
 
     def run(self) -> Iterator[str]:
         """The stream's text, until the job ends or the client goes."""
         try:
             yield from self._client.taking(self._run(), seconds=SEND_SECONDS)
-        except (SQLAlchemyError, OSError) as error:
+        except (Problem, SQLAlchemyError, OSError) as error:
             # The client comes again by itself and gets a proper answer, or goes on where it was.
             log.warning("a stream of events was broken off", job=self._job_id, reason=str(error))
 
@@ -161,6 +163,7 @@ class _Stream:
                         return
                     if time.monotonic() >= due:
                         due = time.monotonic() + KEEP_ALIVE_SECONDS
+                        check_again(self._s, self._caller)
                         yield ": still here\n\n"
                 self._rest(ear, again)
 

@@ -20,7 +20,7 @@ from webapp.errors import RETRY_SECONDS, Problem
 from webapp.openapi import Operation, operation_of
 from webapp.services import Services, services
 
-__all__ = ["OWNER", "SCOPES", "TICKET", "Caller", "caller", "install"]
+__all__ = ["OWNER", "SCOPES", "TICKET", "Caller", "caller", "check_again", "install"]
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,19 @@ def check() -> None:
     else:
         g.caller = (_holder(s) if key is None else None) or _owner_of(s, key)
     _check_scope(caller(), _operation())
+
+
+def check_again(s: Services, who: Caller) -> None:
+    """Find out whether the key of a request that takes long is still good.
+
+    Raises:
+        Problem: 403, it was revoked or has expired meanwhile.
+    """
+    if who.id == OWNER:
+        return
+    wrong = _why_not(keys.get(s.store.database, who.id))
+    if wrong is not None:
+        raise Problem(403, wrong, code="invalid_key")
 
 
 def _operation() -> Operation | None:

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from store import jobs
 from store.models import OVER, Job
 from webapp.access import limits
-from webapp.access.auth import caller
+from webapp.access.auth import caller, check_again
 from webapp.connection import Receiver
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
 from webapp.intake.options import JobRequest
@@ -26,6 +26,8 @@ _PRESENCE_SECONDS = 1.0
 """How often the connection is looked at."""
 _LOOK_SECONDS = 10.0
 """How often the job is looked at although nothing was heard."""
+_CHECK_SECONDS = 15.0
+"""How often it is asked whether the key is still good."""
 _DEFAULTS = {"priority": "high", "formats": "none"}
 """Whoever waits takes the answer, and needs no files made ahead."""
 _STATUSES = {
@@ -63,7 +65,8 @@ class Call:
 
     def __init__(self, s: Services, request: Request) -> None:
         self._s = s
-        self._owner = caller().account
+        self._caller = caller()
+        self._owner = self._caller.account
         self._size = request.content_length
         self.receiver = Receiver(request.environ)
         self._began = jobs.now()
@@ -186,9 +189,10 @@ class Call:
 
         Raises:
             ClientGone: There is nobody to answer to.
-            Problem: 504.
+            Problem: 504; 403 the key is not good any more.
         """
         s, looked, due = self._s, 0.0, True
+        checked = time.monotonic()
         with s.listening.to(self.job_id) as ear:
             while True:
                 if due:
@@ -198,6 +202,9 @@ class Call:
                     raise ClientGone
                 if s.listening.closed:
                     raise _stopping()
+                if time.monotonic() - checked >= _CHECK_SECONDS:
+                    check_again(s, self._caller)
+                    checked = time.monotonic()
                 left = self._end - time.monotonic()
                 if left <= 0:
                     raise self._timeout()
