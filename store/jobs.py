@@ -144,17 +144,27 @@ def page(
         if value is not None:
             query = query.where(column == value)
     if cursor is not None:
-        at, job_id = _read_cursor(cursor)
+        at, job_id = read_cursor(cursor)
         query = query.where(or_(Job.created_at < at, and_(Job.created_at == at, Job.id < job_id)))
     with database.read() as session:
         found = list(session.scalars(query.limit(limit + 1)))
     if len(found) <= limit:
         return found, None
     last = found[limit - 1]
-    return found[:limit], f"{(last.created_at - _EPOCH) // timedelta(microseconds=1):016d}-{last.id}"
+    return found[:limit], cursor_at(last.created_at, last.id)
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
+def cursor_at(at: datetime, name: str) -> str:
+    """What stands for the last of a page: its time and its id."""
+    return f"{(at - _EPOCH) // timedelta(microseconds=1):016d}-{name}"
+
+
+def read_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and the id that a cursor stands for.
+
+    Raises:
+        ValueError: Not a cursor of ours.
+    """
     found = re.fullmatch(CURSOR, cursor)
     if found is None:
         raise ValueError("not a cursor of ours")
