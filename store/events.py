@@ -31,6 +31,8 @@ class Worker:
     queues: list[str]
     models: list[dict[str, str]]
     """``{"name", "device", "compute_type"}`` of each model in its memory."""
+    children: int = 1
+    """Tasks that it runs at the same time."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,14 @@ class Events:
         with contextlib.suppress(redis.RedisError):
             self._client.delete(f"{PREFIX}progress:{job_id}")
 
-    def here(self, worker: str, queues: Sequence[str]) -> None:
-        """Say that a worker is alive and which queues it serves; repeat well within ``PRESENCE_SECONDS``."""
+    def here(self, worker: str, queues: Sequence[str], *, children: int = 1) -> None:
+        """Say that a worker is alive, which queues it serves, and how many tasks it runs at the same time.
+
+        Repeat it well within ``PRESENCE_SECONDS``.
+        """
+        said = json.dumps({"queues": sorted(queues), "children": children})
         with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
-            pipe.set(f"{PREFIX}worker:{worker}", json.dumps(sorted(queues)), ex=PRESENCE_SECONDS)
+            pipe.set(f"{PREFIX}worker:{worker}", said, ex=PRESENCE_SECONDS)
             pipe.sadd(f"{PREFIX}workers", worker)
             for queue in queues:
                 pipe.set(f"{PREFIX}served:{queue}", "1", ex=PRESENCE_SECONDS)
@@ -131,11 +137,14 @@ class Events:
         found = []
         for name in sorted(cast("set[str]", self._client.smembers(f"{PREFIX}workers"))):
             keys = (f"{PREFIX}worker:{name}", f"{PREFIX}models:{name}")
-            queues, models = cast("list[str | None]", self._client.mget(keys))
-            if queues is None:
+            said, models = cast("list[str | None]", self._client.mget(keys))
+            if said is None:
                 self._client.srem(f"{PREFIX}workers", name)
             else:
-                found.append(Worker(name, json.loads(queues), json.loads(models) if models else []))
+                known = json.loads(said)
+                if isinstance(known, list):  # of a worker of an earlier version, during an update
+                    known = {"queues": known, "children": 1}
+                found.append(Worker(name, known["queues"], json.loads(models) if models else [], known["children"]))
         return found
 
     def served(self, queues: Sequence[str]) -> list[str]:

@@ -85,7 +85,7 @@ def _uploads(session: Session) -> int:
 
 
 def _oldest_queued(session: Session) -> float:
-    # Literally as in the index jobs_waiting, or SQLite would not use it. What was never queued (`jobs.stands`) has the
+    # Literally as in the index jobs_waiting, or SQLite would not use it. What was never queued (`standing.stands`) has the
     # earliest time there is.
     queued = (text("status = 'queued'"), Job.submitted_at >= Job.created_at)
     since = session.scalar(select(Job.submitted_at).where(*queued).order_by(Job.submitted_at).limit(1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries, totals
@@ -171,29 +171,6 @@ def read_cursor(cursor: str) -> tuple[datetime, str]:
     return _EPOCH + timedelta(microseconds=int(found[1])), found[2]
 
 
-def queue_position(database: Database, job: Job) -> int | None:
-    """How many queued jobs are served before this one, plus one; None if it is not queued."""
-    if job.status != "queued":
-        return None
-    first = [name for name, n in PRIORITIES.items() if n < PRIORITIES[job.priority]]
-    before = or_(Job.priority.in_(first), and_(Job.priority == job.priority, Job.created_at < job.created_at))
-    with database.read() as session:
-        count = session.scalar(select(func.count()).select_from(Job).where(Job.status == "queued", before))
-    return (count or 0) + 1
-
-
-def queue_positions(database: Database, found: Sequence[Job]) -> dict[str, int]:
-    """The queue positions of those jobs that are queued, in one query."""
-    ids = [job.id for job in found if job.status == "queued"]
-    if not ids:
-        return {}
-    order = (case(PRIORITIES, value=Job.priority), Job.created_at)
-    ranks = select(Job.id, func.rank().over(order_by=order).label("rank")).where(Job.status == "queued").subquery()
-    with database.read() as session:
-        rows = session.execute(select(ranks.c.id, ranks.c.rank).where(ranks.c.id.in_(ids)))
-        return {job_id: rank for job_id, rank in rows}
-
-
 def describe(database: Database, job_id: str, facts: Mapping[str, Any]) -> None:
     """Note what a stage found out; facts that the record has no place for are left out.
 
@@ -274,7 +251,7 @@ def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
 def retry(database: Database, job_id: str) -> bool:
     """Failed or cancelled → queued, what is done stays done; whether this call did it. The caller submits it."""
     undone = and_(Step.job_id == job_id, Step.status != "done")
-    fresh = {"status": "pending", "attempts": 0, "claim": None, "task_id": None, "started_at": None}
+    fresh = {"status": "pending", "attempts": 0, "claim": None, "task_id": None, "sent_at": None, "started_at": None}
     with database.write() as session:
         # Without a fingerprint: another job that was asked for the same may be under way by now.
         values = {"status": "queued", "error": None, "started_at": None, "finished_at": None, "fingerprint": None}
@@ -299,48 +276,16 @@ def rename_speakers(database: Database, job_id: str, names: Mapping[str, str | N
         return job.speaker_names
 
 
-def submitted(database: Database, job_id: str) -> None:
-    """Note that its work was put on a queue now."""
-    with database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=now()))
-
-
 def delete_record(database: Database, job_id: str) -> bool:
     """Delete a job's row and steps; whether there was one."""
     with database.write() as session:
         return changed(session, delete(Job).where(Job.id == job_id))
 
 
-def unfinished(database: Database) -> list[str]:
-    """Ids of the jobs that are not over, oldest first."""
-    with database.read() as session:
-        return list(session.scalars(select(Job.id).where(Job.status.in_(ACTIVE)).order_by(Job.created_at)))
-
-
-def stands(database: Database, job_id: str) -> None:
-    """Note that nothing of a job is queued although something should be: the next upkeep queues it."""
-    with database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=datetime.fromtimestamp(0, UTC)))
-
-
-def standing(database: Database, *, seconds: float) -> list[str]:
-    """Ids of active jobs that nobody works on and that were last queued this long ago, oldest first."""
-    running = select(Step.job_id).where(Step.job_id == Job.id, Step.status == "running", Step.alive_at.is_not(None))
-    before = now() - timedelta(seconds=seconds)
-    query = select(Job.id).where(Job.status.in_(ACTIVE), Job.submitted_at < before, ~running.exists())
-    with database.read() as session:
-        return list(session.scalars(query.order_by(Job.created_at)))
-
-
-def expired(database: Database, *, days: float) -> list[str]:
-    """Ids of the jobs that have been over for longer than this."""
-    with database.read() as session:
-        query = select(Job.id).where(Job.status.in_(OVER), Job.finished_at < now() - timedelta(days=days))
-        return list(session.scalars(query))
-
-
 def _move(session: Session, job_id: str, old: Sequence[str], *conditions: Any, **values: Any) -> bool:
-    query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**values)
+    # Whatever turn it had, or waited for, another job's it is now.
+    turn = {"lane": None, "admitted_at": None}
+    query = update(Job).where(Job.id == job_id, Job.status.in_(old), *conditions).values(**turn, **values)
     won = changed(session, query)
     if won and values.get("status") in OVER:
         deliveries.owe(session, job_id, values["status"])

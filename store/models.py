@@ -1,32 +1,18 @@
 """The tables. A migration in ``migrations/versions`` goes with every change here; a test holds them equal."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, TypeDecorator, text
-from sqlalchemy.engine import Dialect
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from store.columns import UtcDateTime as UtcDateTime  # migrations know it by this module's name
 
 ACTIVE = ("queued", "running")
 """Statuses of a job that is not over."""
 OVER = ("done", "failed", "cancelled")
 WHOLE = -1
 """Item number of a step's row for the whole job; the rows of its chunks count from 0."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time, also on SQLite, which forgets time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
-        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Record(DeclarativeBase):
@@ -73,6 +59,10 @@ class Job(Record):
     created_at: Mapped[datetime]
     submitted_at: Mapped[datetime]
     """When its work was last put on a queue."""
+    lane: Mapped[str | None] = mapped_column(String(8))
+    """What it waits for its turn at, or has its turn at (``store.turns``); None: nothing, or it is over."""
+    admitted_at: Mapped[datetime | None]
+    """Since when it has that turn; None: it waits."""
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     steps: Mapped[list["Step"]] = relationship(
@@ -90,6 +80,31 @@ class Job(Record):
             "submitted_at",
             sqlite_where=text("status = 'queued'"),
             postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "jobs_queued",
+            "owner",
+            "priority",
+            "created_at",
+            sqlite_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "jobs_in_line",
+            "owner",
+            "lane",
+            "priority",
+            "created_at",
+            sqlite_where=text("lane IS NOT NULL AND admitted_at IS NULL"),
+            postgresql_where=text("lane IS NOT NULL AND admitted_at IS NULL"),
+        ),
+        Index(
+            "jobs_in_turn",
+            "owner",
+            "lane",
+            "priority",
+            sqlite_where=text("lane IS NOT NULL AND admitted_at IS NOT NULL"),
+            postgresql_where=text("lane IS NOT NULL AND admitted_at IS NOT NULL"),
         ),
         Index(
             "jobs_in_flight",
@@ -121,6 +136,8 @@ class Step(Record):
     claim: Mapped[str | None] = mapped_column(String(32))
     """The one run that owns it now: another for every start, so that a run that was given up cannot speak for it."""
     worker: Mapped[str | None] = mapped_column(String(255))
+    sent_at: Mapped[datetime | None]
+    """When its message was put on a queue; None: it has none yet. That of a chain is its first stage's."""
     started_at: Mapped[datetime | None]
     alive_at: Mapped[datetime | None]
     """Last sign of life of whoever runs it."""

@@ -1,17 +1,21 @@
 """Records of the pieces of a job's work: who runs which, how often it was started, which are done."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from store import totals
 from store.database import Database, changed
 from store.jobs import now
 from store.models import ACTIVE, WHOLE, Job, Step
+
+LOST_SECONDS = 600.0
+"""A message that was sent this long ago and has not begun may be lost."""
 
 
 class Begin(Enum):
@@ -156,6 +160,63 @@ def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[
         return left
 
 
+def take_next(database: Database, job_id: str, stage: str, *, window: int, anew: bool = False) -> list[int]:
+    """Choose the chunks of a stage to send now, so that no more than ``window`` are sent and not done.
+
+    Args:
+        database: The record.
+        job_id: The job.
+        stage: The stage, scattered.
+        window: How many.
+        anew: Whether all that were sent before may be lost: the first ``window`` that are not done are chosen again.
+
+    Returns:
+        Their numbers; no other caller gets the same unless ``anew``. The caller sends them, or gives them back.
+    """
+    at = now()
+    chunks = and_(Step.job_id == job_id, Step.stage == stage, Step.item != WHOLE)
+    waiting = and_(chunks, Step.status == "pending")
+    with database.write() as session:
+        # One at a time: two chunks that end at once must choose different ones.
+        whole = select(Step.stage).where(_here(Piece(job_id, stage)))
+        if session.scalar(whole.with_for_update()) is None or not session.scalar(select(_active(Piece(job_id, stage)))):
+            return []
+        # What was sent long ago may be lost. If it is not, it is merely sent twice, and claimed once.
+        lost = true() if anew else Step.sent_at < at - timedelta(seconds=LOST_SECONDS)
+        _change(session, update(Step).where(waiting, lost).values(sent_at=None))
+        if anew:
+            found = select(Step.item).where(_left(job_id, stage)).order_by(Step.item).limit(window)
+        else:
+            under_way = or_(Step.status == "running", and_(Step.status == "pending", Step.sent_at.is_not(None)))
+            sent = session.scalar(select(func.count()).select_from(Step).where(chunks, under_way)) or 0
+            unsent = select(Step.item).where(waiting, Step.sent_at.is_(None)).order_by(Step.item)
+            found = unsent.limit(max(0, window - sent))
+        items = list(session.scalars(found))
+        if items:
+            _change(session, update(Step).where(chunks, Step.item.in_(items)).values(sent_at=at))
+            _change(session, update(Job).where(Job.id == job_id).values(submitted_at=at))
+        return items
+
+
+def take_whole(database: Database, job_id: str, stage: str, *, anew: bool = False) -> bool:
+    """Note that a whole stage is being sent; False if it was before, or runs, unless ``anew``."""
+    at = now()
+    lost = or_(Step.sent_at.is_(None), Step.sent_at < at - timedelta(seconds=LOST_SECONDS))
+    unsent = true() if anew else and_(Step.status == "pending", lost)
+    with database.write() as session:
+        won = changed(session, update(Step).where(_here(Piece(job_id, stage)), unsent).values(sent_at=at))
+        if won:
+            _change(session, update(Job).where(Job.id == job_id).values(submitted_at=at))
+        return won
+
+
+def give_back(database: Database, job_id: str, stage: str, items: Sequence[int]) -> None:
+    """Note that pieces of work that were taken could not be sent."""
+    pieces = and_(Step.job_id == job_id, Step.stage == stage, Step.item.in_(items))
+    with database.write() as session:
+        _change(session, update(Step).where(pieces).values(sent_at=None))
+
+
 def finished(database: Database, job_id: str) -> set[str]:
     """Names of a job's stages that are done."""
     with database.read() as session:
@@ -179,6 +240,10 @@ def stale(database: Database, *, seconds: float) -> list[str]:
         freed = update(Step).where(dead, Step.job_id.in_(found)).values(status="pending")
         session.execute(freed, execution_options={"synchronize_session": False})
     return found
+
+
+def _change(session: Session, statement: Update) -> None:
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def _here(piece: Piece) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from store import jobs, progress
+from store import positions, progress
 from store.events import Live
 from store.models import Job
 from store.open import Store
@@ -20,14 +20,14 @@ def job_view(store: Store, job: Job, *, weights: Mapping[str, float], base: str)
         base: Address that links begin with, without a slash at the end.
     """
     live = store.events.live(job.id) if job.status == "running" else Live()
-    return _view(job, live, jobs.queue_position(store.database, job), weights, base)
+    return _view(job, live, positions.queue_position(store.database, job), weights, base)
 
 
 def job_views(store: Store, found: Sequence[Job], *, weights: Mapping[str, float], base: str) -> list[dict[str, Any]]:
     """Several jobs; the database and Redis are asked once for all of them."""
     lives = store.events.lives([job.id for job in found if job.status == "running"])
-    positions = jobs.queue_positions(store.database, found)
-    return [_view(job, lives.get(job.id, Live()), positions.get(job.id), weights, base) for job in found]
+    places = positions.queue_positions(store.database, found)
+    return [_view(job, lives.get(job.id, Live()), places.get(job.id), weights, base) for job in found]
 
 
 def _view(job: Job, live: Live, position: int | None, weights: Mapping[str, float], base: str) -> dict[str, Any]:

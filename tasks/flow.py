@@ -1,30 +1,39 @@
 """What is left of a job, put on the queues.
 
-``submit`` is the only place that decides what runs next. It asks the record, never Celery: so it can be called at
-any time, by anybody, again. The web process calls it for a new job, a worker when a run of stages or the last chunk
-is done, upkeep when a job stands still. Work that was queued twice is claimed once (``store.steps.begin``).
+This is the only place that decides what runs next. It asks the record, never Celery: so ``submit`` can be called at any
+time, by anybody, again. The web process calls it for a new job, upkeep when a job stands still; a worker calls
+``advance`` when a run of stages or a chunk is done. Work that was queued twice is claimed once (``store.steps.begin``).
 
-    submit ─▶ chain(normalise, chunk, detect_language, advance)       a run of stages, one after the other
-    advance = submit ─▶ transcribe(0), transcribe(1), …               a stage with `each`: one message a chunk
-    the last chunk: submit ─▶ chain(merge, export, finish)
+    submit ─▶ chain(normalise, chunk, detect_language)                a run of stages, one after the other
+    its last stage: advance ─▶ transcribe(0), transcribe(1)           a stage with `each`: one message a chunk, a few
+    each chunk: advance ─▶ transcribe(2)                              at a time
+    the last chunk: advance ─▶ chain(merge, export, finish)
+
+A job goes only when it is its account's turn (``store.turns``); until then nothing of it is on a queue.
 """
 
 import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, chain, signals
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from pipelines.stage import Stage, discover, needs_of
-from store import Store, jobs, steps
+from store import Store, jobs, standing, steps, turns
 from store.figures import SENT_AT
 from store.models import ACTIVE, WHOLE, Job
-from tasks.app import CPU, make_app
+from tasks.app import CPU, NET, make_app
+from tasks.capacity import Capacity
+
+log = logging.getLogger(__name__)
 
 
 class QueueUnavailable(Exception):
@@ -44,27 +53,49 @@ class Flow:
         app: The Celery app.
         store: The store.
         stages: All stages by name.
+        capacity: How much may be on the queues at the same time.
     """
 
-    def __init__(self, app: Celery, store: Store, stages: Mapping[str, Stage]) -> None:
+    def __init__(self, app: Celery, store: Store, stages: Mapping[str, Stage], capacity: Capacity) -> None:
         self.app = app
         self.store = store
         self.stages = stages
+        self.capacity = capacity
 
     def submit(self, job_id: str) -> None:
-        """Queue whatever of this job can run now. Does nothing if the job is over, or gone.
+        """Queue whatever of this job can run now, also what was queued before: that may be lost.
+
+        Does nothing if the job is over, or gone. If it is not its turn, it is queued when it is.
 
         Raises:
             QueueUnavailable: The broker cannot be reached.
         """
-        job = jobs.get(self.store.database, job_id)
-        if job is None or job.status not in ACTIVE:
-            return
+        self._go(job_id, anew=True)
+
+    def advance(self, job_id: str) -> None:
+        """Queue what can run now because something of this job is done; what is queued already is not queued again.
+
+        Raises:
+            QueueUnavailable: The broker cannot be reached.
+        """
+        self._go(job_id, anew=False)
+
+    def admit(self, owner: str, priority: str) -> None:
+        """Queue the jobs of an account whose turn it is.
+
+        Raises:
+            QueueUnavailable: The broker cannot be reached.
+        """
+        with _reaching():
+            self._begin(turns.give(self.store.database, owner, priority, limits=self.capacity.turns()))
+
+    def ended(self, job_id: str) -> None:
+        """Let another job have the turn of one that is over. Best effort: what fails here upkeep does."""
         try:
-            self._submit(job)
-        except (BrokerError, RedisError) as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
-        jobs.submitted(self.store.database, job_id)
+            if (account := turns.account_of(self.store.database, job_id)) is not None:
+                self.admit(*account)
+        except (QueueUnavailable, SQLAlchemyError) as error:
+            log.warning("whose turn it is after job %s is seen to later: %s", job_id, type(error).__name__)
 
     def check(self) -> None:
         """Find out whether work can be queued now, before it is promised.
@@ -94,35 +125,93 @@ class Flow:
         except (BrokerError, RedisError) as error:
             raise QueueUnavailable("the queue cannot be reached") from error
 
-    def _submit(self, job: Job) -> None:
+    def _go(self, job_id: str, *, anew: bool) -> None:
+        job = jobs.get(self.store.database, job_id)
+        if job is None or job.status not in ACTIVE:
+            return
         if unknown := [name for name in job.stages if name not in self.stages]:
             detail = f"This installation no longer has the stage “{unknown[0]}”; send the recording again."
             jobs.fail(self.store.database, job.id, code="internal", detail=detail, stage=unknown[0])
+            self.ended(job.id)
             return
+        with _reaching():
+            lane = self._lane(job)
+            if job.lane == lane and job.admitted_at is not None:
+                self._send(job, anew=anew)
+            else:
+                self._begin(turns.ask(self.store.database, job.id, lane, limits=self.capacity.turns()))
+
+    def _lane(self, job: Job) -> str:
+        """What a job needs a turn for: only to wait for other people's servers, while it can do nothing else."""
+        planned = {name: self.stages[name] for name in job.stages}
+        heads = ready(planned, steps.finished(self.store.database, job.id))
+        waits = bool(heads) and all(head.queue == NET for head in heads)
+        return turns.NET if waits and job.lane != turns.WORK else turns.WORK
+
+    def _begin(self, job_ids: Sequence[str]) -> None:
+        """Queue jobs that have got their turn just now."""
+        for n, job_id in enumerate(job_ids):
+            try:
+                job = jobs.get(self.store.database, job_id)
+                if job is not None and job.status in ACTIVE:
+                    self._send(job, anew=True)
+            except (BrokerError, RedisError, SQLAlchemyError):
+                turns.give_back(self.store.database, job_ids[n:])
+                raise
+            except Exception:  # whoever made room is another job, which this one's trouble does not concern
+                log.exception("job %s cannot be queued now; upkeep tries again", job_id)
+
+    def _send(self, job: Job, *, anew: bool) -> None:
         planned = {name: self.stages[name] for name in job.stages}
         finished = steps.finished(self.store.database, job.id)
         for head in ready(planned, finished):
             if head.each:
-                self._scatter(job, head)
+                self._chunks(job, head, anew=anew)
             else:
-                self._chain(job, run_from(head, planned, finished), planned, finished)
+                self._chain(job, run_from(head, planned, finished), planned, finished, anew=anew)
         # A stage over no chunks at all is done the moment it is scattered: go on from there.
         if now_finished := steps.finished(self.store.database, job.id) - finished:
             if ready(planned, finished | now_finished) or finished | now_finished >= set(planned):
-                self._submit(job)
+                self._send(job, anew=anew)
         elif finished >= set(planned):
             self._message("job.finish", job, CPU).apply_async()
+            standing.submitted(self.store.database, job.id)
 
-    def _scatter(self, job: Job, stage: Stage) -> None:
-        with self.store.files.open(job.id, stage.each or "") as stream:
-            count = len(json.load(stream)["chunks"])
-        for item in steps.scatter(self.store.database, job.id, stage.name, count=count):
-            self._message(f"stage.{stage.name}", job, stage.queue, item).apply_async()
+    def _chunks(self, job: Job, stage: Stage, *, anew: bool) -> None:
+        """Send the next chunks of a stage, as many as may be on the queue."""
+        database = self.store.database
+        if any(step.stage == stage.name and step.item == WHOLE and step.total is None for step in job.steps):
+            with self.store.files.open(job.id, stage.each or "") as stream:
+                count = len(json.load(stream)["chunks"])
+            steps.scatter(database, job.id, stage.name, count=count)
+        items = steps.take_next(database, job.id, stage.name, window=self.capacity.window(stage.queue), anew=anew)
+        for n, item in enumerate(items):
+            try:
+                self._message(f"stage.{stage.name}", job, stage.queue, item).apply_async()
+            except BaseException:
+                steps.give_back(database, job.id, stage.name, items[n:])
+                raise
 
-    def _chain(self, job: Job, run: Sequence[Stage], planned: Mapping[str, Stage], finished: AbstractSet[str]) -> None:
+    def _chain(
+        self,
+        job: Job,
+        run: Sequence[Stage],
+        planned: Mapping[str, Stage],
+        finished: AbstractSet[str],
+        *,
+        anew: bool,
+    ) -> None:
+        """Send a run of stages, at whose end the last of them advances the job."""
+        if not steps.take_whole(self.store.database, job.id, run[0].name, anew=anew):
+            return
         links = [self._message(f"stage.{s.name}", job, s.queue) for s in run]
-        all_done = finished | {s.name for s in run} >= set(planned)
-        chain(*links, self._message("job.finish" if all_done else "job.advance", job, CPU)).apply_async()
+        if finished | {s.name for s in run} >= set(planned):
+            links.append(self._message("job.finish", job, CPU))
+        try:
+            chain(*links).apply_async()
+        except BaseException:
+            steps.give_back(self.store.database, job.id, run[0].name, [WHOLE])
+            raise
 
     def _message(self, name: str, job: Job, queue: str, item: int = WHOLE) -> Any:
         args = [job.id] if item == WHOLE else [job.id, item]
@@ -135,16 +224,28 @@ def ready(planned: Mapping[str, Stage], finished: AbstractSet[str]) -> list[Stag
 
 
 def run_from(head: Stage, planned: Mapping[str, Stage], finished: AbstractSet[str]) -> list[Stage]:
-    """A stage and those that can follow it one by one, up to the next that must wait for something else."""
+    """A stage and those that can follow it one by one, up to the next that must wait for something else.
+
+    After waiting for other people's servers it may have to wait for its turn.
+    """
     run = [head]
     for s in planned.values():
         needs = needs_of(s, planned)
-        if not s.each and run[-1].name in needs and needs <= finished | {r.name for r in run}:
+        turn = run[-1].queue == NET and s.queue != NET
+        if not s.each and not turn and run[-1].name in needs and needs <= finished | {r.name for r in run}:
             run.append(s)
     return run
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except (BrokerError, RedisError) as error:
+        raise QueueUnavailable("the queue cannot be reached") from error
 
 
 def open_flow(settings: Settings, store: Store) -> Flow:
     """The flow for a process that sends work and runs none."""
     stages = discover(settings.plugins)
-    return Flow(make_app(settings, stages, sends_only=True), store, stages)
+    return Flow(make_app(settings, stages, sends_only=True), store, stages, Capacity(store.events, settings))

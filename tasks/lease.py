@@ -35,7 +35,8 @@ def install(worker: Worker) -> None:
             worker.queues = sorted(consumer.app.amqp.queues.consume_from)
 
             def here() -> None:
-                worker.store.events.here(worker.name, worker.queues)
+                children = int(consumer.pool.num_processes or 1)
+                worker.store.events.here(worker.name, worker.queues, children=children)
 
             here()
             self._timers = [consumer.timer.call_repeatedly(PRESENCE_SECONDS, here)]

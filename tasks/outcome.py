@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from pipelines.errors import InputError, LonghandError, OptionsError
-from store import jobs, steps
+from store import jobs, standing, steps
 from store.models import WHOLE
 from store.steps import Piece
 from tasks import webhooks
@@ -32,7 +32,7 @@ def connect(worker: Worker) -> None:
         if isinstance(exception, BROKER_AWAY):
             # The work is done and recorded; only the message to the next step was not taken. Upkeep sends it.
             log.warning("job %s stands still after %s: the queue took no message", args[0], sender.name)
-            jobs.stands(worker.store.database, str(args[0]))
+            standing.stands(worker.store.database, str(args[0]))
             return
         job_id = str(args[0])
         stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
@@ -44,6 +44,7 @@ def connect(worker: Worker) -> None:
             worker.store.events.forget(job_id)
             worker.store.events.changed(job_id)
             webhooks.tell(worker.flow, job_id)
+            worker.flow.ended(job_id)
 
 
 def lost_child_request(worker: Worker) -> type[Request]:

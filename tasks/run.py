@@ -36,13 +36,9 @@ TAKEN_SECONDS = 3.0
 
 
 def register(worker: Worker) -> None:
-    """Make the tasks: one per stage, named after it, and those that move a job along."""
+    """Make the tasks: one per stage, named after it, and the one that ends a job."""
     for stage in worker.stages.values():
         _register_stage(worker, stage)
-
-    @worker.app.task(name="job.advance", bind=True, max_retries=None)
-    def advance(task: AnyTask, job_id: str) -> None:
-        _patiently(task, lambda: worker.flow.submit(job_id))
 
     @worker.app.task(name="job.finish", bind=True, max_retries=None)
     def finish(task: AnyTask, job_id: str) -> None:
@@ -65,8 +61,9 @@ def _register_stage(worker: Worker, stage: Stage) -> None:
             # For `outcome`: a run that was given up must not fail the job of the one that took over.
             task.request.update(claim=claim)
             _run(worker, task, stage, piece, claim)
-        if item != WHOLE:
-            _patiently(task, lambda: _go_on(worker, piece))
+        if not task.request.chain:
+            # Before this message ends: what goes on with the job is on its queue when this worker takes the next.
+            _patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
 
     run.__doc__ = stage.title
 
@@ -196,10 +193,14 @@ def _hand_back(worker: Worker, task: AnyTask, piece: Piece, claim: str, stopping
     _again(task, 0.0, stopping)
 
 
-def _go_on(worker: Worker, piece: Piece) -> None:
-    """The last chunk sends the job on. If two are last at once both do, and the work is claimed once."""
-    if piece.stage in steps.finished(worker.store.database, piece.job_id):
+def _go_on(worker: Worker, task: AnyTask, piece: Piece, *, done_before: bool) -> None:
+    """Send on the job: its next chunks, or what comes after the last."""
+    info = task.request.delivery_info or {}
+    if done_before and (info.get("redelivered") or task.request.retries):
+        # Whoever did the work died, or was cut off, while sending on the job: what of that arrived nobody knows.
         worker.flow.submit(piece.job_id)
+    else:
+        worker.flow.advance(piece.job_id)
 
 
 def _finish(worker: Worker, job_id: str) -> None:
@@ -216,6 +217,7 @@ def _finish(worker: Worker, job_id: str) -> None:
         store.events.forget(job_id)
         store.events.changed(job_id)
         webhooks.tell(worker.flow, job_id)
+        worker.flow.ended(job_id)
         store.files.remove(job_id, *temporary)
     else:
         worker.flow.submit(job_id)

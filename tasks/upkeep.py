@@ -6,19 +6,21 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
-from store import idempotency, jobs, steps, uploads
+from store import idempotency, jobs, standing, steps, turns, uploads
 from store.models import ACTIVE
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 
 ABANDONED_SECONDS = 180.0
 """Running work without a sign of life for this long is freed, should its message be lost as well."""
 STANDING_SECONDS = 60.0
 """A job that nobody works on, queued this long ago, is queued again if no queue holds anything: its message is lost."""
-STANDING_LONG_SECONDS = 3600.0
+STANDING_LONG_SECONDS = 900.0
 """The same where queues hold something, which may be its message: a second one does no harm, many would."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 """Files that belong to no job and have not changed for this long are what is left of an upload or a run that died."""
@@ -42,15 +44,17 @@ def look_after_jobs(worker: Worker) -> None:
     emptied = store.events.emptied()
     if emptied:
         # The queues are gone with everything else in Redis; the record is not.
-        _each("submit job", jobs.unfinished(store.database), worker.flow.submit)
+        _each("submit job", standing.unfinished(store.database), worker.flow.submit)
         store.events.remember()
     abandoned = steps.stale(store.database, seconds=ABANDONED_SECONDS)
     _each("submit job", abandoned, worker.flow.submit)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
-    _each("submit job", jobs.standing(store.database, seconds=patience), worker.flow.submit)
+    _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.submit)
+    # Whoever ended a job may have died before the next had its turn.
+    _each("see whose turn it is after", turns.lines(store.database), lambda line: worker.flow.admit(*line))
     idempotency.expire(store.database)
     if worker.settings.retention_days:
-        expired = jobs.expired(store.database, days=worker.settings.retention_days)
+        expired = standing.expired(store.database, days=worker.settings.retention_days)
 
         def delete(job_id: str) -> None:
             # Files first: a row without files can be deleted again, files without a row are found only after a day.
@@ -92,11 +96,11 @@ def _remove_scratch(worker: Worker, folder: Path, before: float) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _each(what: str, job_ids: Iterable[str], action: Callable[[str], None]) -> None:
-    for job_id in job_ids:
+def _each(what: str, found: Iterable[_Found], action: Callable[[_Found], None]) -> None:
+    for one in found:
         try:
-            action(job_id)
+            action(one)
         except Exception:  # one bad row must not stop the sweep; the next sweep tries again
-            log.exception("upkeep could not %s %s", what, job_id)
+            log.exception("upkeep could not %s %s", what, one)
         else:
-            log.info("upkeep: %s %s", what, job_id)
+            log.info("upkeep: %s %s", what, one)

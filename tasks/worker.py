@@ -19,6 +19,7 @@ from store import Store, open_store
 from store.events import PRESENCE_SECONDS
 from store.steps import Piece
 from tasks.app import make_app
+from tasks.capacity import Capacity
 from tasks.flow import Flow
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Worker:
     @cached_property
     def flow(self) -> Flow:
         """Puts further work on the queues."""
-        return Flow(self.app, self.store, self.stages)
+        return Flow(self.app, self.store, self.stages, Capacity(self.store.events, self.settings))
 
     @cached_property
     def limits(self) -> Limits:

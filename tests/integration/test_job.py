@@ -80,7 +80,7 @@ def test_flower_shows_the_tasks_by_name_and_wants_a_password(stack: Stack, job: 
 
     names = until(seen, 30, "Flower to have seen the whole job")
     assert names == {
-        "stage.normalise", "stage.chunk", "stage.detect_language", "job.advance", "stage.transcribe", "stage.merge",
+        "stage.normalise", "stage.chunk", "stage.detect_language", "stage.transcribe", "stage.merge",
         "stage.export", "job.finish",
     }  # fmt: skip
     visitor.close()

@@ -82,18 +82,16 @@ def chunks(store: Store, job_id: str, count: int) -> None:
 
 def test_a_new_job_is_one_chain_up_to_the_chunks(flow: Flow, store: Store, settings: Settings) -> None:
     job_id = submitted(flow, store)
-    assert queued(settings) == [
-        ("cpu", "stage.normalise", [job_id], ["stage.chunk", "stage.detect_language", "job.advance"])
-    ]
+    assert queued(settings) == [("cpu", "stage.normalise", [job_id], ["stage.chunk", "stage.detect_language"])]
 
 
 def test_each_chunk_is_one_message_to_the_gpu_queue(flow: Flow, store: Store, settings: Settings) -> None:
     job_id = submitted(flow, store, language="en")
     queued(settings)
     do(store, job_id, "normalise", "chunk")
-    chunks(store, job_id, 3)
+    chunks(store, job_id, 2)
     flow.submit(job_id)
-    assert queued(settings) == [("gpu", "stage.transcribe", [job_id, n], []) for n in range(3)]
+    assert queued(settings) == [("gpu", "stage.transcribe", [job_id, n], []) for n in range(2)]
 
 
 def test_a_resumed_job_gets_only_the_chunks_that_are_left(flow: Flow, store: Store, settings: Settings) -> None:
@@ -165,9 +163,9 @@ def test_what_waits_is_counted_over_all_queues_and_priorities(flow: Flow, store:
     submitted(flow, store)
     job_id = submitted(flow, store, language="en")
     do(store, job_id, "normalise", "chunk")
-    chunks(store, job_id, 3)
+    chunks(store, job_id, 2)
     flow.submit(job_id)
-    assert flow.waiting() == 5
+    assert flow.waiting() == 4
     queued(settings)
 
 

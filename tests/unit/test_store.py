@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
-from store import jobs, progress, steps
+from store import jobs, positions, progress, standing, steps
 from store.database import Database
 from store.files import Storage
 from store.models import WHOLE, Job, Record, Step
@@ -233,7 +233,7 @@ def test_the_place_in_the_queue_counts_who_is_served_before(database: Database) 
     def position(job_id: str) -> int | None:
         job = jobs.get(database, job_id)
         assert job is not None
-        return jobs.queue_position(database, job)
+        return positions.queue_position(database, job)
 
     assert [position(j) for j in (high, first, second, low)] == [1, 2, 3, 4]
     begin(database, first, "normalise")
@@ -248,7 +248,7 @@ def test_only_what_has_expired_is_found(database: Database) -> None:
     with database.write() as session:
         session.execute(update(Job).where(Job.id == old).values(finished_at=jobs.now() - timedelta(days=31)))
         session.execute(update(Job).where(Job.id == active).values(created_at=jobs.now() - timedelta(days=99)))
-    assert jobs.expired(database, days=30) == [old]
+    assert standing.expired(database, days=30) == [old]
 
 
 def test_abandoned_work_is_freed_and_nothing_else(database: Database) -> None:
@@ -276,8 +276,8 @@ def test_a_job_that_nobody_works_on_is_found(database: Database) -> None:
     with database.write() as session:
         old = update(Job).where(Job.id.in_((lost, working))).values(submitted_at=jobs.now() - timedelta(minutes=5))
         session.execute(old)
-    assert jobs.standing(database, seconds=60) == [lost]
-    assert jobs.standing(database, seconds=0) == [lost, young]
+    assert standing.standing(database, seconds=60) == [lost]
+    assert standing.standing(database, seconds=0) == [lost, young]
 
 
 def test_the_end_does_not_move_away_between_two_reports() -> None:

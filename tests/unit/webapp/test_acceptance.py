@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from store import acceptance, idempotency, jobs
+from store import acceptance, idempotency, jobs, standing
 from store.acceptance import HeldKey, KeyTaken, Planned, Refusal
 from store.models import IdempotencyKey
 from tasks.flow import QueueUnavailable
@@ -75,7 +75,7 @@ def test_a_killed_process_leaves_all_or_nothing(
     assert [job["status"] for job in again.json["jobs"]] == ["queued"] * (COUNT - 1) + ["failed"]
     assert len(client.get("/v1/jobs", headers=AUTH).json["jobs"]) == COUNT
     # Upkeep finds what was not queued, a little later.
-    assert len(jobs.standing(services.store.database, seconds=-1)) == COUNT - 1
+    assert len(standing.standing(services.store.database, seconds=-1)) == COUNT - 1
 
 
 def test_what_cannot_be_queued_after_all_is_accepted(

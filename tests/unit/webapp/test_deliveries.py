@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
-from store import deliveries, jobs, keys
+from store import deliveries, jobs, keys, standing
 from tests.stack import WEBHOOK_SECRET
 from tests.unit.webapp.conftest import AUTH, work_off
 from tests.unit.webapp.test_access import is_problem
@@ -79,7 +79,7 @@ def test_without_a_secret_there_are_no_webhooks(make: Callable[..., Flask], serv
     data = {"file": (io.BytesIO(b"x"), "a.mp3"), "webhook_url": URL}
     answer = client.post("/v1/jobs", headers=AUTH, data=data)
     assert is_problem(answer, 400, "invalid_option") and "WEBHOOK_SECRET" in answer.json["detail"]
-    assert jobs.unfinished(services.store.database) == []
+    assert standing.unfinished(services.store.database) == []
 
 
 def test_a_key_of_the_record_has_its_own_secret(make: Callable[..., Flask]) -> None:

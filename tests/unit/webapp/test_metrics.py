@@ -13,7 +13,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from sqlalchemy import delete, event, update
 
 from config.version import program_version
-from store import jobs, keys, steps, totals, uploads
+from store import jobs, keys, standing, steps, totals, uploads
 from store.models import WHOLE, Job
 from store.steps import Piece
 from store.uploads import NewUpload
@@ -159,7 +159,7 @@ def test_how_long_the_oldest_queued_job_waits(
             at = jobs.now().fromtimestamp(before - ago, jobs.now().tzinfo)
             session.execute(update(Job).where(Job.id == job_id).values(created_at=at, submitted_at=at))
     begin(services, running, "normalise")
-    jobs.stands(database, stands)
+    standing.stands(database, stands)
     seconds = ask()("jobs_oldest_queued_seconds")
     assert seconds is not None and 500 <= seconds < 530
 

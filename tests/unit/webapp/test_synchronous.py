@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from store import jobs
+from store import jobs, standing
 from store.models import ACTIVE
 from tests.stack import until
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
@@ -56,7 +56,7 @@ def worker(services: Services) -> Iterator[None]:
 
     def work() -> None:
         while not ended.wait(0.02):
-            for job_id in jobs.unfinished(services.store.database):
+            for job_id in standing.unfinished(services.store.database):
                 job = jobs.get(services.store.database, job_id)
                 if job is not None and job.submitted_at > job.created_at:  # else nothing of it is queued so far
                     work_off(services, job_id)

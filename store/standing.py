@@ -1,0 +1,45 @@
+"""Jobs that somebody should look after: they stand still, or have been over for long."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select, update
+
+from store.database import Database
+from store.jobs import now
+from store.models import ACTIVE, OVER, Job, Step
+from store.turns import waits
+
+
+def submitted(database: Database, job_id: str) -> None:
+    """Note that work of a job was put on a queue now."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=now()))
+
+
+def stands(database: Database, job_id: str) -> None:
+    """Note that nothing of a job is queued although something should be: the next upkeep queues it."""
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(submitted_at=datetime.fromtimestamp(0, UTC)))
+
+
+def unfinished(database: Database) -> list[str]:
+    """Ids of the jobs that should have something on a queue, oldest first; those that wait for their turn have not."""
+    with database.read() as session:
+        query = select(Job.id).where(Job.status.in_(ACTIVE), ~waits())
+        return list(session.scalars(query.order_by(Job.created_at)))
+
+
+def standing(database: Database, *, seconds: float) -> list[str]:
+    """Ids of such jobs that nobody works on and that were last queued this long ago, oldest first."""
+    running = select(Step.job_id).where(Step.job_id == Job.id, Step.status == "running", Step.alive_at.is_not(None))
+    before = now() - timedelta(seconds=seconds)
+    query = select(Job.id).where(Job.status.in_(ACTIVE), ~waits(), Job.submitted_at < before, ~running.exists())
+    with database.read() as session:
+        return list(session.scalars(query.order_by(Job.created_at)))
+
+
+def expired(database: Database, *, days: float) -> list[str]:
+    """Ids of the jobs that have been over for longer than this."""
+    with database.read() as session:
+        query = select(Job.id).where(Job.status.in_(OVER), Job.finished_at < now() - timedelta(days=days))
+        return list(session.scalars(query))
