@@ -9,8 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from config.version import program_version
 from webapp import schemas
+from webapp.document import Installation, document
 from webapp.errors import Problem
-from webapp.openapi import Answer, Operation, document, documented
+from webapp.openapi import Answer, Header, Operation, documented
 from webapp.services import services
 
 routes = Blueprint("docs", __name__)
@@ -51,7 +52,7 @@ def browse() -> AnyResponse:
 @documented(
     Operation(
         summary="The same with a slash too many",
-        answers={308: Answer("See /docs.", headers={"Location": "Address of /docs."})},
+        answers={308: Answer("See /docs.", headers={"Location": Header("Address of /docs.")})},
         public=True,
         tag="pages",
     )
@@ -108,11 +109,9 @@ def openapi() -> AnyResponse:
     return jsonify(
         document(
             current_app,
-            s.options.model,
+            Installation(s.options.model, s.settings.max_upload_bytes, signs=s.settings.webhook_secret is not None),
             version=program_version(),
             server=server,
-            max_upload_bytes=s.settings.max_upload_bytes,
-            signs=s.settings.webhook_secret is not None,
         )
     )
 

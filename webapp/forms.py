@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from webapp.intake.multipart import MAX_PARTS
 from webapp.intake.uploads import REFERENCES
-from webapp.intake.values import BOOLEANS, WORDS
+from webapp.intake.values import ADDRESS, BOOLEANS, WORDS
 
 BARE = ("audio/*", "video/*", "application/octet-stream")
 """Media types of a body that is the recording itself."""
@@ -22,8 +22,13 @@ _FLAT = {
 }
 """Metadata that are sure to be taken."""
 _FILE = {"type": "string", "format": "binary"}
+_SOUND = {**_FILE, "minLength": 1}
+"""Alone an empty one would be 415; among others it fails only its own job."""
 _ADDRESS = {"type": "string", "pattern": "^[!-~]+$", "examples": ["https://example.com/talk.mp3"]}
-"""Any: one that must not be asked is 400 alone, and fails only its own job among others."""
+"""Any: one that must not be asked fails only its own job among others."""
+_SURE = {"type": "string", "pattern": ADDRESS}
+"""Alone it would be 400: then one that is sure to be asked."""
+_SENT = {"type": "array", "minItems": 1}
 _FETCHED = "The recording's address, http or https, public and without a login, from which a worker fetches it"
 _UPLOAD = {"type": "string", "pattern": "^[!-~]+$"}
 """Any: what is no upload's id is no upload, which fails its own job only, or is 404."""
@@ -41,6 +46,19 @@ class Form:
     """Fields of a job that it has not."""
 
 
+def _has(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Whatever has a field that is like this."""
+    return {"required": [name], "properties": {name: dict(schema)}}
+
+
+_FILES = (
+    _has("file", {**_SENT, "items": _SOUND}),
+    _has("file", {"type": "array", "minItems": 2}),
+    {"required": ["file", "url"], "properties": {"file": _SENT}},
+)
+"""Files of which at least one is not empty, or that are several, or one beside an address."""
+
+
 def one_recording(
     form: Form, job_form: type[BaseModel], schemas: dict[str, Any], *, without: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -48,7 +66,7 @@ def one_recording(
     made = _schema(job_form, schemas)
     absent = {*form.without, *form.fields, *REFERENCES, *without}
     others = {name: schema for name, schema in made["properties"].items() if name not in absent}
-    fields = {"file": {**_FILE, "minLength": 1, "description": "The recording."}, **form.fields, **others}
+    fields = {"file": {**_SOUND, "description": "The recording."}, **form.fields, **others}
     about = {"title": form.name, "description": "A recording and how to transcribe it."}
     schemas[form.name] = {**made, "required": ["file"], "properties": as_text(fields), **about}
     return _body({"multipart/form-data": form.name})
@@ -68,16 +86,16 @@ def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: S
     # Not as arrays: an empty one would be a field that is not there.
     one_address = {**_ADDRESS, "description": f"{_FETCHED}; repeat it for a batch."}
     one_upload = {**_UPLOAD, "description": uploads["description"]}
-    named = [{"required": ["url"]}, {"required": ["upload"]}]
+    named = [_has("url", _SURE), _has("upload", {})]
     form = {**as_text(fields), "url": one_address, "upload": one_upload}
     bodies = {
-        "JobForm": {"anyOf": [{"required": ["file"]}, *named], "properties": {"file": files, **form}},
+        "JobForm": {"anyOf": [*_FILES, *named], "properties": {"file": files, **form}},
         "JobPlainForm": {
             "anyOf": named,
             "properties": {**form, "metadata": _FLAT},
         },
         "JobObject": {
-            "anyOf": named,
+            "anyOf": [*named, _has("url", {**_SENT, "items": _SURE}), _has("url", {"type": "array", "minItems": 2})],
             "properties": {**_with_lists(fields), "url": one_or_more, "upload": upload_or_more},
         },
     }
@@ -85,7 +103,7 @@ def recordings(job_form: type[BaseModel], schemas: dict[str, Any], *, without: S
     schemas.update({name: {**made, **body, "title": name, "description": about} for name, body in bodies.items()})
     media = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
     body = _body(dict(zip(media, bodies, strict=True)))
-    bare = {**_FILE, "description": "The recording itself; its options are in the address."}
+    bare = {**_SOUND, "description": "The recording itself; its options are in the address."}
     body["content"] |= {media: {"schema": bare} for media in BARE}
     return body
 

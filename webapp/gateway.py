@@ -10,7 +10,7 @@ from webapp.forms import Form
 from webapp.intake.options import JobRequest
 from webapp.intake.submission import KEY, KEY_PATTERN
 from webapp.models import allowed_model
-from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.openapi import REPLAYED, Answer, Header, Operation, Parameter, documented
 from webapp.results import open_transcript
 from webapp.services import services
 from webapp.waiting import synchronous
@@ -23,12 +23,12 @@ KEY_PARAMETER = Parameter(
     "result of the job that was made the first time; with others it is refused.",
     {"type": "string", "pattern": KEY_PATTERN},
     where="header",
-    aside=True,
 )
 JOB_HEADERS = {
-    synchronous.JOB_HEADER: "The job: it is listed in /v1/jobs as well.",
-    "Idempotency-Replayed": "true: an earlier request with the same Idempotency-Key made it.",
+    synchronous.JOB_HEADER: Header("The job: it is listed in /v1/jobs as well."),
+    "Idempotency-Replayed": REPLAYED,
 }
+JOB_OF_REFUSAL = {synchronous.JOB_HEADER: Header("The job, once there is one.", always=False)}
 PROBLEMS = (400, 404, 408, 409, 413, 415, 422, 503, 504)
 
 
@@ -50,6 +50,7 @@ _OPERATION = Operation(
     problems=PROBLEMS,
     parameters=(KEY_PARAMETER,),
     form=Form("RecordingForm", without=("model",)),
+    carries=JOB_OF_REFUSAL,
     tag="at once",
 )
 

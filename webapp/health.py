@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store.events import Worker
 from webapp.models import public_model
-from webapp.openapi import Answer, Operation, documented
+from webapp.openapi import Answer, Header, Operation, documented
 from webapp.schemas import Warn
 from webapp.services import Services, services
 
@@ -67,13 +67,16 @@ class Live(TypedDict):
     live: bool
 
 
+_LATER = {"Retry-After": Header("Seconds to wait before the next look.", {"type": "integer"})}
+
+
 @routes.get("/health")
 @documented(
     Operation(
         summary="How the installation is",
         answers={
             200: Answer("Everything is there.", Health),
-            503: Answer("Something is missing; checks says what.", Health, headers={"Retry-After": "Seconds."}),
+            503: Answer("Something is missing; checks says what.", Health, headers=_LATER),
         },
         public=True,
         tag="operating",
@@ -113,7 +116,7 @@ def live() -> AnyResponse:
         description="Checks database, Redis, storage, and that each queue has a worker.",
         answers={
             200: Answer("Yes.", Ready),
-            503: Answer("No; checks says what is missing.", Ready, headers={"Retry-After": "Seconds."}),
+            503: Answer("No; checks says what is missing.", Ready, headers=_LATER),
         },
         public=True,
         tag="operating",

@@ -22,7 +22,7 @@ from webapp.intake import submission
 from webapp.intake.bodies import is_bare
 from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job, is_id
-from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.openapi import REPLAYED, Answer, Header, Operation, Parameter, documented
 from webapp.services import Services, services
 
 routes = Blueprint("jobs", __name__)
@@ -44,7 +44,6 @@ _KEY = Parameter(
     "the job that was made the first time; with others it is refused (422).",
     {"type": "string", "pattern": submission.KEY_PATTERN},
     where="header",
-    aside=True,
 )
 _WAIT = Parameter(
     "wait",
@@ -66,10 +65,7 @@ _WAIT = Parameter(
             202: Answer(
                 "Accepted: the job, or for several recordings the batch.",
                 schemas.JobView | schemas.NewBatch,
-                headers={
-                    "Location": "Address of the job, or of the batch.",
-                    "Idempotency-Replayed": "true: an earlier request with the same Idempotency-Key made it.",
-                },
+                headers={"Location": Header("Address of the job, or of the batch."), "Idempotency-Replayed": REPLAYED},
             )
         },
         problems=(400, 404, 408, 409, 413, 415, 422, 503),

@@ -12,7 +12,7 @@ from store.tickets import TICKET_SECONDS
 from webapp.access.auth import TICKET, caller
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.lookup import find_job
-from webapp.openapi import Answer, Operation, documented
+from webapp.openapi import Answer, Header, Operation, documented
 from webapp.services import services
 
 routes = Blueprint("pages", __name__)
@@ -71,7 +71,7 @@ def asset(name: str) -> AnyResponse:
         summary="Let a browser's player listen to the recording",
         description="Players cannot send the key. The cookie of the answer opens the recording of this job, for "
         "reading, for twelve hours, as long as the key is good; the browser sends it to no other address.",
-        answers={204: Answer("The cookie is set.", headers={"Set-Cookie": "The ticket, out of reach of scripts."})},
+        answers={204: Answer("The cookie is set.", headers={"Set-Cookie": Header("The ticket, hidden from scripts.")})},
         problems=(404, 503),
         scope="read",
         tag="results",

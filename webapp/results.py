@@ -20,7 +20,7 @@ from webapp.errors import Problem, bad_option
 from webapp.intake.options import check_query
 from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job
-from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.openapi import Answer, Header, Operation, Parameter, documented
 from webapp.services import Services, services
 
 routes = Blueprint("results", __name__)
@@ -30,15 +30,26 @@ _MEDIA: dict[str, Mapping[str, Any]] = {f.media_type: _TEXT for f in FORMATS.val
 _FORMAT = Parameter("format", "Format of the answer.", {"type": "string", "enum": list(FORMATS), "default": "json"})
 _DOWNLOAD = Parameter("download", "1: to be saved as a file.", {"type": "string", "enum": ["0", "1", "false", "true"]})
 _MATCH = Parameter("If-None-Match", "ETag of the copy at hand.", where="header")
+_RANGE = Parameter(
+    "Range",
+    "The bytes that are wanted; what is no range of bytes is ignored.",
+    {"type": "string", "examples": ["bytes=0-1023", "bytes=-1"]},
+    where="header",
+)
+_IF_RANGE = Parameter(
+    "If-Range", "ETag of the copy that the range completes; of another recording the whole comes.", where="header"
+)
+_NAME = Header("A name made of the recording's; inline, or with download=1 attachment.")
+_OF_AUDIO = {"ETag": Header("Of the content."), "Accept-Ranges": Header("bytes: parts of it can be had.")}
 _STYLED = "Subtitle fields choose another look than the job's; a subtitle_preset replaces the job's look, other fields "
 _TRANSCRIPT_ANSWERS = {
     200: Answer(
         "The transcript. Times are seconds from the start of the recording; subtitles have their own notation.",
         Transcript,
         media=_MEDIA,
-        headers={"ETag": "Changes with the content.", "Content-Disposition": "With download=1."},
+        headers={"ETag": Header("Changes with the content."), "Content-Disposition": _NAME},
     ),
-    304: Answer("The copy at hand is still right."),
+    304: Answer("The copy at hand is still right.", headers={"ETag": Header("Of that copy.")}),
 }
 
 
@@ -80,22 +91,26 @@ def transcript_file(job_id: str, extension: str) -> AnyResponse:
 @documented(
     Operation(
         summary="Get the recording as it was sent",
-        description="A range of it (RFC 9110) with the header Range, such as bytes=0-1023, and If-Range.",
+        description="Whole, or one range of its bytes (RFC 9110); of several ranges at once the whole comes.",
         answers={
             200: Answer(
                 "The whole recording.",
                 media={"*/*": {"type": "string", "format": "binary"}},
-                headers={"ETag": "Of the content.", "Accept-Ranges": "bytes"},
+                headers={**_OF_AUDIO, "Content-Disposition": _NAME},
             ),
             206: Answer(
                 "A part of it.",
                 media={"*/*": {"type": "string", "format": "binary"}},
-                headers={"Content-Range": "Which part."},
+                headers={
+                    **_OF_AUDIO,
+                    "Content-Range": Header("Which part: bytes <first>-<last>/<length>."),
+                    "Content-Disposition": _NAME,
+                },
             ),
-            304: Answer("The copy at hand is still right."),
+            304: Answer("The copy at hand is still right.", headers={"ETag": Header("Of that copy.")}),
         },
         problems=(400, 404, 416, 503),
-        parameters=(_DOWNLOAD, _MATCH),
+        parameters=(_DOWNLOAD, _MATCH, _RANGE, _IF_RANGE),
         tag="results",
         ticket=True,
     )

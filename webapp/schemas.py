@@ -113,6 +113,14 @@ class JobView(TypedDict):
     links: Links
 
 
+class JobEvent(TypedDict):
+    """What is told of a job that is over."""
+
+    type: Literal["job.done", "job.failed", "job.cancelled"]
+    timestamp: Time
+    data: JobView
+
+
 class JobPage(TypedDict):
     """Jobs, newest first."""
 

@@ -15,7 +15,7 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 100
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _NAME = r"([A-Za-z0-9]([A-Za-z0-9-]{0,40}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,20}"
-_PORT = r"(:(80|443|800[0-9]|8080|8443))?"
+_PORT = r"(:(80|443|3000|5000|[7-9][0-9]{3}|1[2-9][0-9]{3}|[2-5][0-9]{4}))?"
 ADDRESS = rf"^https?://{_NAME}{_PORT}(/[!-\[\]-~]*)?$"
 """Of addresses that are sure to be taken; other spellings of the same are brought into this form."""
 # Controls, what changes the direction of text or cannot be seen, and what separates lines; as pattern of the document.

@@ -14,7 +14,7 @@ from pipelines.formats.style import StyleOptions
 from store.models import Job
 from webapp.errors import bad_option
 from webapp.forms import Form
-from webapp.gateway import JOB_HEADERS, KEY_PARAMETER, PROBLEMS
+from webapp.gateway import JOB_HEADERS, JOB_OF_REFUSAL, KEY_PARAMETER, PROBLEMS
 from webapp.intake.options import JobRequest
 from webapp.models import allowed_model, model_names
 from webapp.openai import shapes, streaming
@@ -69,6 +69,7 @@ class OpenAIModels(TypedDict):
         problems=PROBLEMS,
         parameters=(KEY_PARAMETER,),
         form=Form("TranscriptionForm", schemas(Wishes)),
+        carries=JOB_OF_REFUSAL,
         tag="at once",
     )
 )
@@ -93,6 +94,7 @@ def transcriptions() -> AnyResponse:
         problems=PROBLEMS,
         parameters=(KEY_PARAMETER,),
         form=Form("TranslationForm", schemas(Plain), without=("task",)),
+        carries=JOB_OF_REFUSAL,
         tag="at once",
     )
 )

@@ -20,6 +20,9 @@ MEDIA_TYPE = "application/offset+octet-stream"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"[!-+\--~]+")
+_PAIR = r"[!-+\--~]+( ([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)?"
+METADATA_PATTERN = rf"^$|^(?!(.*,)?([!-+\--~]+)( [^,]*)?,(.*,)?\2( |,|$)){_PAIR}(,{_PAIR})*$"
+"""Of pairs with commas between them, no key twice."""
 
 
 class Sum(Protocol):

@@ -14,9 +14,9 @@ from webapp import schemas
 from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_upload
-from webapp.openapi import UPLOAD_BYTES, Answer, Operation, Parameter, documented
+from webapp.openapi import Answer, Header, Operation, documented
+from webapp.resumable import described, overriding, pending
 from webapp.resumable import headers as tus_headers
-from webapp.resumable import overriding, pending
 from webapp.resumable.body import Incoming
 from webapp.resumable.writing import busy, held, receive, settled
 from webapp.services import Services, services
@@ -26,20 +26,23 @@ routes = Blueprint("uploads", __name__)
 
 PATH = "/v1/uploads"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
-_VERSION = Parameter(
-    "Tus-Resumable",
-    "Version of the protocol.",
-    {"type": "string", "enum": [tus_headers.VERSION]},
-    where="header",
-    required=True,
-)
-_OFFSET = {"Upload-Offset": "Bytes that are there."}
-_EXPIRES = {"Upload-Expires": "Until when the upload is kept without a job."}
 _OPTIONS = Operation(
     summary="Ask what the server can do with resumable uploads",
     tag="uploads",
     public=True,
-    answers={204: Answer("See the headers Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm.")},
+    answers={
+        204: Answer(
+            "See the headers.",
+            headers={
+                "Tus-Version": Header("Versions that are spoken."),
+                "Tus-Extension": Header("Extensions of the protocol that are understood."),
+                "Tus-Max-Size": Header("Bytes that an upload may have.", described.COUNT),
+                "Tus-Checksum-Algorithm": Header("What Upload-Checksum may begin with."),
+                "Allow": Header("Methods of the address."),
+            },
+        )
+    },
+    carries=described.VERSIONS,
 )
 
 
@@ -76,20 +79,17 @@ def options(upload_id: str = "") -> AnyResponse:
         summary="Begin a resumable upload",
         tag="uploads",
         description="The protocol is tus 1.0.0 (https://tus.io); its clients work unchanged. The bytes follow with "
-        f"PATCH; the first of them may come along as the body ({tus_headers.MEDIA_TYPE}), with Upload-Checksum if you "
-        "like. "
-        "Upload-Metadata may tell more: pairs 'key base64' with commas between them, each key once; filename is the "
-        "name to show. 'Upload-Defer-Length: 1' instead of Upload-Length says that the length follows with a PATCH. "
+        f"PATCH; the first of them may come along as the body ({tus_headers.MEDIA_TYPE}). "
         "When all are there, the id of the upload can be sent as the field upload of POST /v1/jobs. "
         f"An account may have {pending.MOST_UPLOADS} unfinished uploads; a finished one counts no more. "
         f"{overriding.HEADER}: PATCH (or DELETE) makes a POST to an upload's address one.",
-        parameters=(
-            _VERSION,
-            Parameter("Upload-Length", "Bytes of the recording.", UPLOAD_BYTES, where="header", required=True),
-        ),
+        parameters=(described.VERSION, described.LENGTH, described.DEFERRED, described.DETAILS, described.CHECKSUM),
         answers={
-            201: Answer("Begun.", headers={"Location": "Where the bytes go.", **_OFFSET, **_EXPIRES}),
+            201: Answer(
+                "Begun.", headers={"Location": Header("Where the bytes go."), **described.OFFSET, **described.EXPIRES}
+            ),
         },
+        carries=described.VERSIONS,
         problems=(400, 408, 412, 413, 415, 460, 503),
     )
 )
@@ -132,16 +132,18 @@ def create() -> AnyResponse:
         summary="Look at a resumable upload",
         tag="uploads",
         description="HEAD is the protocol's way to ask for the offset, in the same headers.",
+        head=(described.VERSION,),
+        carries=described.VERSIONS,
         answers={
             200: Answer(
                 "The upload.",
                 schemas.UploadView,
                 headers={
-                    **_OFFSET,
-                    "Upload-Length": "Bytes of the whole, once that is known.",
-                    "Upload-Defer-Length": "1: the length is not known yet.",
-                    "Upload-Metadata": "As it came.",
-                    **_EXPIRES,
+                    **described.OFFSET,
+                    "Upload-Length": Header("Bytes of the whole, once that is known.", described.COUNT, always=False),
+                    "Upload-Defer-Length": Header("1: the length is not known yet.", always=False),
+                    "Upload-Metadata": Header("As it came.", always=False),
+                    **described.EXPIRES,
                 },
             )
         },
@@ -183,14 +185,16 @@ def show(upload_id: str) -> AnyResponse:
         summary="Send the next bytes of a resumable upload",
         tag="uploads",
         description=f"The body is the bytes as they are, with Content-Type: {tus_headers.MEDIA_TYPE}. What arrived "
-        "before a connection broke is kept, unless Upload-Checksum came with it: an algorithm "
-        f"({', '.join(tus_headers.ALGORITHMS)}), a space and the body's checksum in base64. Upload-Length comes along "
-        "if it was deferred.",
+        "before a connection broke is kept, unless Upload-Checksum came with it. Upload-Length comes along if it was "
+        "deferred.",
+        raw=tus_headers.MEDIA_TYPE,
+        carries=described.VERSIONS,
         parameters=(
-            _VERSION,
-            Parameter("Upload-Offset", "Bytes that are there already.", UPLOAD_BYTES, where="header", required=True),
+            described.VERSION,
+            described.AT,
+            described.CHECKSUM,
         ),
-        answers={204: Answer("Kept.", headers={**_OFFSET, **_EXPIRES})},
+        answers={204: Answer("Kept.", headers={**described.OFFSET, **described.EXPIRES})},
         problems=(400, 404, 409, 410, 412, 413, 415, 423, 460, 503),
     )
 )
@@ -232,7 +236,8 @@ def append(upload_id: str) -> AnyResponse:
         summary="Give a resumable upload up",
         tag="uploads",
         description="An upload that a job took is deleted with the job.",
-        parameters=(_VERSION,),
+        carries=described.VERSIONS,
+        parameters=(described.VERSION,),
         answers={204: Answer("Deleted.")},
         problems=(400, 404, 409, 410, 412, 423),
     )

@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 
 from tests.stack import WEBHOOK_SECRET
 from tests.unit.webapp.conftest import AUTH, work_off
-from webapp.openapi import at_most, operation_of, path_of, routes
+from webapp.document import at_most
+from webapp.openapi import methods_of, operation_of, path_of, routes
 from webapp.services import Services
 
 
@@ -49,13 +50,107 @@ def test_it_is_valid(document: dict[str, Any]) -> None:
 
 
 def test_every_route_is_in_it_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
-    there = {
-        (path_of(rule), method.lower())
-        for rule, _ in routes(app)
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
+    there = {(path_of(rule), method.lower()) for rule, _ in routes(app) for method in methods_of(rule)}
+    assert {method for _, method in there} == {"get", "post", "patch", "delete", "options"}
+    there.add(("/v1/uploads/{upload_id}", "head"))  # the protocol's way to ask how far an upload is
     assert {(path, method) for path, methods in document["paths"].items() for method in methods} == there
     assert all(operation_of(view) for _, view in routes(app))
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "names"),
+    [
+        ("/v1/jobs", "post", {"Idempotency-Key"}),
+        ("/transcribe/{model}", "post", {"Idempotency-Key"}),
+        ("/transcribe-{model}", "post", {"Idempotency-Key"}),
+        ("/v1/audio/transcriptions", "post", {"Idempotency-Key"}),
+        ("/v1/audio/translations", "post", {"Idempotency-Key"}),
+        ("/v1/jobs/{job_id}/audio", "get", {"Range", "If-Range", "If-None-Match"}),
+        ("/v1/jobs/{job_id}/transcript", "get", {"If-None-Match"}),
+        ("/v1/jobs/{job_id}/transcript.{extension}", "get", {"If-None-Match"}),
+        ("/v1/jobs/{job_id}/events", "get", {"Last-Event-ID"}),
+        ("/v1/uploads", "post", {"Tus-Resumable", "Upload-Length", "Upload-Metadata"}),
+        ("/v1/uploads/{upload_id}", "head", {"Tus-Resumable"}),
+        ("/v1/uploads/{upload_id}", "patch", {"Tus-Resumable", "Upload-Offset"}),
+        ("/v1/uploads/{upload_id}", "delete", {"Tus-Resumable"}),
+    ],
+)
+def test_headers_that_are_understood_are_parameters(
+    document: dict[str, Any], path: str, method: str, names: set[str]
+) -> None:
+    parameters = document["paths"][path][method]["parameters"]
+    assert {one["name"] for one in parameters if one["in"] == "header"} == names
+
+
+def test_every_answer_says_what_it_carries(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            answers = {status: _resolved(document, answer) for status, answer in operation["responses"].items()}
+            headers = {status: answer.get("headers", {}) for status, answer in answers.items()}
+            ours = set(headers) - {"414", "431"}
+            where = f"{method} {path}"
+            assert {status for status in headers if "X-Request-ID" in headers[status]} == ours, where
+            limited = ours if operation.get("security") != [] else set()
+            assert {status for status in headers if "RateLimit-Remaining" in headers[status]} == limited, where
+            assert all(headers[status]["Retry-After"]["required"] for status in ours & {"429", "503"}), where
+    for path, status in (("/v1/jobs", "202"), ("/v1/uploads", "201")):
+        assert document["paths"][path]["post"]["responses"][status]["headers"]["Location"]["required"]
+
+
+def test_what_is_sent_is_in_it(document: dict[str, Any]) -> None:
+    sent = document["webhooks"]["job"]["post"]
+    event = _resolved(document, sent["requestBody"]["content"]["application/json"]["schema"])
+    assert event["properties"]["type"]["enum"] == ["job.done", "job.failed", "job.cancelled"]
+    assert event["properties"]["data"] == {"$ref": "#/components/schemas/JobView"}
+    assert {one["name"] for one in sent["parameters"]} == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+
+
+@pytest.mark.parametrize(
+    ("form", "body", "good"),
+    [
+        ("JobForm", {"file": ["x"]}, True),
+        ("JobForm", {"file": [""]}, False),
+        ("JobForm", {"file": ["", ""]}, True),
+        ("JobForm", {"file": []}, False),
+        ("JobForm", {"file": [], "url": "https://example.com/a.mp3"}, True),
+        ("JobForm", {"file": [""], "url": "mailto:a"}, True),
+        ("JobForm", {"url": "mailto:a"}, False),
+        ("JobForm", {"beam_size": 5}, False),
+        ("JobPlainForm", {"url": "https://example.com:9000/a.mp3?b=c"}, True),
+        ("JobPlainForm", {"url": "0"}, False),
+        ("JobPlainForm", {"upload": "0"}, True),
+        ("JobObject", {"url": ["0"]}, False),
+        ("JobObject", {"url": ["0", "1"]}, True),
+        ("JobObject", {"url": ["https://example.com/a.mp3"]}, True),
+        ("JobObject", {"url": "0", "upload": ["1"]}, True),
+    ],
+)
+def test_what_alone_would_be_refused_may_be_among_others(
+    document: dict[str, Any], form: str, body: dict[str, Any], good: bool
+) -> None:
+    schema = {**document["components"]["schemas"][form], "components": document["components"]}
+    assert Draft202012Validator(schema).is_valid(body) is good
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        *(("", True), ("filename dGFsay5tcDM=", True), ("a,b", True), ("a YQ==,b", True), ("a ,aa YQ==", True)),
+        *(("a,a", False), ("a YQ==,b,a", False), ("b,a YQ==,a Yg==", False), ("a,", False), ("a YQ", False)),
+        *((" a", False), ("a b c", False)),
+    ],
+)
+def test_metadata_of_an_upload_have_each_key_once(document: dict[str, Any], text: str, good: bool) -> None:
+    parameters = {one["name"]: one for one in document["paths"]["/v1/uploads"]["post"]["parameters"]}
+    assert bool(re.search(parameters["Upload-Metadata"]["schema"]["pattern"], text)) is good
+
+
+def _resolved(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in found:
+        for part in found["$ref"].removeprefix("#/").split("/"):
+            document = document[part]
+        return document
+    return found
 
 
 def test_operations_have_ids_of_their_own(document: dict[str, Any]) -> None:
@@ -150,7 +245,7 @@ def test_answers_are_what_it_says(
     work_off(services, job_id)
     response = client.get(path.format(id=job_id), headers=AUTH)
     assert str(response.status_code) == status
-    content = document["paths"][template]["get"]["responses"][status]["content"]
+    content = _resolved(document, document["paths"][template]["get"]["responses"][status])["content"]
     schema = {**content[response.mimetype]["schema"], "components": document["components"]}
     assert [e.message for e in Draft202012Validator(schema).iter_errors(response.get_json(force=True))] == []
 
