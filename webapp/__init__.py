@@ -11,6 +11,7 @@ from store import open_store
 from tasks.flow import open_flow
 from webapp import errors, headers, queries
 from webapp.access import auth, cors, limits
+from webapp.batches import routes as batch_routes
 from webapp.deliveries import routes as delivery_routes
 from webapp.docs import routes as docs_routes
 from webapp.events import routes as event_routes
@@ -29,6 +30,23 @@ from webapp.usage import routes as usage_routes
 
 MAX_OTHER_BODY = 64 * 1024
 """Bytes of a request that is not an upload."""
+
+_ROUTES = (
+    job_routes,
+    batch_routes,
+    delivery_routes,
+    event_routes,
+    result_routes,
+    speaker_routes,
+    gateway_routes,
+    openai_routes,
+    key_routes,
+    usage_routes,
+    health_routes,
+    metrics_routes,
+    docs_routes,
+    page_routes,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -54,21 +72,7 @@ def create_app(settings: Settings) -> Flask:
     limits.install(app, settings)
     queries.install(app)
     errors.install(app)
-    for blueprint in (
-        job_routes,
-        delivery_routes,
-        event_routes,
-        result_routes,
-        speaker_routes,
-        gateway_routes,
-        openai_routes,
-        key_routes,
-        usage_routes,
-        health_routes,
-        metrics_routes,
-        docs_routes,
-        page_routes,
-    ):
+    for blueprint in _ROUTES:
         app.register_blueprint(blueprint)
     tus.install(app)
     return app

@@ -1,43 +1,31 @@
 """Jobs: made, listed, waited for, cancelled, deleted."""
 
 import contextlib
-import math
-import time
-from collections import Counter
-from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs, uploads
-from store.models import OVER, Job
+from store.models import ACTIVE, OVER, Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
 from webapp import schemas
 from webapp.access import limits
 from webapp.access.auth import caller
-from webapp.connection import Receiver
 from webapp.errors import Problem, bad_option
 from webapp.intake import submission
 from webapp.intake.bodies import is_bare
 from webapp.intake.uploads import SOURCE
-from webapp.lookup import find_job, is_id
+from webapp.lookup import find_job
 from webapp.openapi import REPLAYED, Answer, Header, Operation, Parameter, documented
+from webapp.paging import CURSOR, LIMIT, no_cursor, page_size
+from webapp.responses import empty
 from webapp.services import Services, services
+from webapp.waiting.ends import WAIT, until_over, wait_seconds
 
 routes = Blueprint("jobs", __name__)
 
-MAX_PAGE = 200
-_PAGE = 50
-_MAX_BATCH = 1000
-_LOOK_SECONDS = 15.0
-"""How often a request that waits looks whether its client is still there."""
-
 _STATUS = Parameter("status", "Only jobs in this status.", {"type": "string", "enum": list(schemas.STATUSES)})
-_LIMIT = Parameter(
-    "limit", "Jobs on the page.", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": _PAGE}
-)
-_CURSOR = Parameter("cursor", "next_cursor of the page before.", {"type": "string", "pattern": jobs.CURSOR})
 _KEY = Parameter(
     submission.KEY,
     "Makes it safe to send a request again: the same key with the same recordings and options within 24 hours gives "
@@ -45,12 +33,6 @@ _KEY = Parameter(
     {"type": "string", "pattern": submission.KEY_PATTERN},
     where="header",
 )
-_WAIT = Parameter(
-    "wait",
-    "Seconds to wait for the job's end; never longer than the operator allows (SYNC_TIMEOUT_SECONDS).",
-    {"type": "number", "minimum": 0, "default": 0},
-)
-
 
 @routes.post("/v1/jobs")
 @documented(
@@ -100,7 +82,7 @@ def create() -> AnyResponse:
         summary="List jobs, newest first",
         answers={200: Answer("A page of jobs.", schemas.JobPage)},
         problems=(400,),
-        parameters=(_STATUS, _LIMIT, _CURSOR),
+        parameters=(_STATUS, LIMIT, CURSOR),
     )
 )
 def page() -> AnyResponse:
@@ -114,11 +96,11 @@ def page() -> AnyResponse:
             s.store.database,
             owner=caller().sees,
             status=status,
-            limit=_limit(),
+            limit=page_size(),
             cursor=request.args.get("cursor"),
         )
     except ValueError as error:
-        raise bad_option("cursor must be the next_cursor of a page before; leave it out to begin.") from error
+        raise no_cursor() from error
     return jsonify({"jobs": schemas.job_views(s, found), "next_cursor": following})
 
 
@@ -130,16 +112,16 @@ def page() -> AnyResponse:
         "further ones are answered at once.",
         answers={200: Answer("The job as it is now.", schemas.JobView)},
         problems=(400, 404),
-        parameters=(_WAIT,),
+        parameters=(WAIT,),
     )
 )
 def show(job_id: str) -> AnyResponse:
     """One job."""
     s = services()
-    seconds = _wait_seconds(s)
+    seconds = wait_seconds(s)
     job = find_job(s, job_id)
     if seconds and job.status not in OVER:
-        _wait(s, job_id, seconds)
+        until_over(s, lambda: job_id if jobs.status(s.store.database, job_id) in ACTIVE else None, seconds)
         job = find_job(s, job_id)
     return jsonify(schemas.job_view(s, job))
 
@@ -214,35 +196,7 @@ def delete(job_id: str) -> AnyResponse:
     jobs.delete_record(s.store.database, job_id)
     s.store.events.forget(job_id)
     s.store.events.changed(job_id)
-    answer = Response(status=204)
-    del answer.headers["Content-Type"]  # there is nothing to have a type
-    return answer
-
-
-@routes.get("/v1/batches/<batch_id>")
-@documented(
-    Operation(
-        summary="Look at a batch",
-        answers={200: Answer("Its jobs and counts by status.", schemas.Batch)},
-        problems=(404,),
-    )
-)
-def batch(batch_id: str) -> AnyResponse:
-    """The jobs of one upload."""
-    s = services()
-    found: list[Job] = []
-    if is_id(batch_id):
-        found, _ = jobs.page(s.store.database, owner=caller().sees, batch=batch_id, limit=_MAX_BATCH)
-    if not found:
-        raise Problem(404, "There is no such batch; check its id.")
-    counts = Counter(job.status for job in found)
-    return jsonify(
-        {
-            "batch": batch_id,
-            "counts": {status: counts[status] for status in schemas.STATUSES},
-            "jobs": schemas.job_views(s, found[::-1]),
-        }
-    )
+    return empty()
 
 
 def _can_go_on(s: Services, job: Job) -> bool:
@@ -255,37 +209,3 @@ def _no_parameters() -> None:
     """Refuse query parameters that would be ignored."""
     for name in request.args:
         raise bad_option(f"There is no parameter {name[:60]!r} here; options go into the form.", param=name[:60])
-
-
-def _limit() -> int:
-    text = request.args.get("limit", str(_PAGE))
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_PAGE):
-        raise bad_option(f"limit must be a whole number from 1 to {MAX_PAGE}.")
-    return int(text)
-
-
-def _wait_seconds(s: Services) -> float:
-    text: Any = request.args.get("wait", "0")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise bad_option("wait must be a number of seconds, 0 or more.")
-    return min(seconds, s.settings.sync_timeout_seconds)
-
-
-def _wait(s: Services, job_id: str, seconds: float) -> None:
-    """Return once the job is over, or gone, or time is up."""
-    if not s.waiting.acquire(blocking=False):
-        return
-    end, client = time.monotonic() + seconds, Receiver(request.environ)
-    try:
-        with s.waiters.following(job_id), s.listening.to(job_id) as ear:
-            while (status := jobs.status(s.store.database, job_id)) is not None and status not in OVER:
-                left = end - time.monotonic()
-                if left <= 0 or s.listening.closed or client.gone():
-                    return
-                ear.wait(min(left, _LOOK_SECONDS))
-    finally:
-        s.waiting.release()

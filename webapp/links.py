@@ -18,12 +18,18 @@ _OF_A_JOB = {
     "jobs_retry": "Try it again.",
     "jobs_delete": "Delete it.",
 }
+_OF_A_BATCH = {"batches_show": "The batch, if it is one.", "batches_cancel": "Stop the batch."}
 _OF_AN_UPLOAD = {"uploads_append": "Go on with it.", "uploads_delete": "Give it up."}
 _LINKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "jobs.create": {
         "202": {
             **{name: ({"job_id": "$response.body#/id"}, about) for name, about in _OF_A_JOB.items()},
-            "jobs_batch": ({"batch_id": "$response.body#/batch"}, "The batch, if it is one."),
+            **{name: ({"batch_id": "$response.body#/batch"}, about) for name, about in _OF_A_BATCH.items()},
+        }
+    },
+    "batches.page": {
+        "200": {
+            name: ({"batch_id": "$response.body#/batches/0/batch"}, about) for name, about in _OF_A_BATCH.items()
         }
     },
     "deliveries.page": {
