@@ -85,8 +85,8 @@ def _uploads(session: Session) -> int:
 
 
 def _oldest_queued(session: Session) -> float:
-    # Literally as in the index jobs_waiting, or SQLite would not use it. What was never queued (`standing.stands`) has the
-    # earliest time there is.
+    # Literally as in the index jobs_waiting, or SQLite would not use it. What was never queued (`standing.stands`) has
+    # the earliest time there is.
     queued = (text("status = 'queued'"), Job.submitted_at >= Job.created_at)
     since = session.scalar(select(Job.submitted_at).where(*queued).order_by(Job.submitted_at).limit(1))
     return max((now() - since).total_seconds(), 0.0) if since is not None else 0.0

@@ -117,6 +117,15 @@ def in_flight(database: Database, *, owner: str, fingerprint: str, since: dateti
         return found or session.scalar(select(Job.id).where(same, ended).order_by(Job.finished_at.desc()).limit(1))
 
 
+def shares(database: Database, *, owner: str) -> bool:
+    """Whether the owner has a job under way that identical requests share."""
+    # Literally as in the index jobs_in_flight, as above.
+    active = text("status IN ('queued', 'running')")
+    with database.read() as session:
+        query = select(Job.id).where(Job.owner == owner, Job.fingerprint.is_not(None), active)
+        return session.scalar(query.limit(1)) is not None
+
+
 def page(
     database: Database,
     *,

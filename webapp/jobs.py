@@ -13,7 +13,7 @@ from webapp import schemas
 from webapp.access import limits
 from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
-from webapp.intake import submission
+from webapp.intake import backlog, submission
 from webapp.intake.bodies import is_bare
 from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job
@@ -142,6 +142,7 @@ def cancel(job_id: str) -> AnyResponse:
     s.store.events.changed(job_id)
     if won:
         webhooks.tell(s.flow, job_id)
+        s.flow.ended(job_id)
     job = find_job(s, job_id)
     if not won:
         raise Problem(409, f"The job is {job.status} already, so there is nothing to cancel.")
@@ -164,6 +165,7 @@ def retry(job_id: str) -> AnyResponse:
     if job.status in ("failed", "cancelled") and not _can_go_on(s, job):
         raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
     limits.check_audio(s)
+    backlog.check(s)
     if not jobs.retry(s.store.database, job_id):
         job = find_job(s, job_id)
         raise Problem(409, f"The job is {job.status}; only one that failed or was cancelled can be tried again.")
@@ -190,6 +192,7 @@ def delete(job_id: str) -> AnyResponse:
     find_job(s, job_id)
     if jobs.cancel(s.store.database, job_id):
         s.store.events.changed(job_id)
+        s.flow.ended(job_id)
     # Files first: a row without files can be deleted again, files without a row are found only after a day.
     s.store.files.delete(job_id)
     uploads.forget(s.store.database, job_id)

@@ -103,6 +103,7 @@ def _ender(flow: Flow, waiters: Waiters) -> Callable[[Departure], None]:
         if jobs.cancel(store.database, left.job_id, abandoned=True):
             store.events.changed(left.job_id)
             webhooks.tell(flow, left.job_id)
+            flow.ended(left.job_id)
             log.info("a job was cancelled because nobody waits for it any more", job=left.job_id)
 
     return end

@@ -22,7 +22,7 @@ from webapp.access.auth import caller
 from webapp.connection import Receiver
 from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
-from webapp.intake import once
+from webapp.intake import backlog, once
 from webapp.intake.bodies import in_address, is_bare, taken
 from webapp.intake.once import Claim
 from webapp.intake.options import JobRequest
@@ -75,6 +75,7 @@ def accept(s: Services, request: Request) -> Accepted:
     key = key_of(request)
     if key is None:  # else it may be the same request again, which makes nothing
         limits.check_audio(s)  # looked at here as well, so that nobody uploads for nothing
+        backlog.check(s)
     if is_bare(request):  # nor with options that cannot be used, where they come first
         s.options.read(in_address(request).fields)
     with taken(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
@@ -112,11 +113,12 @@ def create(
 
     Raises:
         Problem: 409, an upload is another job's already, or the key another request's; 429, the key's audio of the
-            day is used up.
+            day is used up; 503, 413: the backlog is too long for them.
         sqlalchemy.exc.IntegrityError: A job with this fingerprint is under way already.
         tasks.flow.QueueUnavailable: The queue cannot be reached.
     """
     limits.check_audio(s)
+    backlog.check(s, sum(entry.refusal is None for entry in entries))
     _check_secret(entries)
     s.flow.check()
     wanted = [entry.upload for entry in entries if entry.upload is not None and entry.upload == entry.recording.id]

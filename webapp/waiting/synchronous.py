@@ -14,6 +14,7 @@ from webapp.access import limits
 from webapp.access.auth import caller, check_again
 from webapp.connection import Receiver
 from webapp.errors import RETRY_SECONDS, Problem, bad_option
+from webapp.intake import backlog
 from webapp.intake.options import JobRequest
 from webapp.intake.submission import key_of
 from webapp.intake.uploads import MAX_FIELD_BYTES, Form, Recording, Reference, received
@@ -84,6 +85,7 @@ class Call:
             # Looked at here as well, so that nobody uploads for nothing.
             limits.check_audio(s)
             s.serving.check_any()
+            backlog.check_before(s)
         self._key = key
         self._open = s.waiting.acquire(blocking=False)
         if not self._open:
