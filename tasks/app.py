@@ -40,7 +40,7 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
     )
     if sends_only:
         # Somebody waits for it, and what could not be queued is told so, or queued by upkeep.
-        quick = {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 0}
+        quick: dict[str, float] = {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 0}
         # As long where nobody listens: a Redis that is just being started anew is worth waiting for, by short steps.
         quick |= {"max_retries": 6, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.5}
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, **quick}
@@ -49,6 +49,10 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
+    return {**_messages(), **_workers(settings), **_broker(settings), **_schedule(settings)}
+
+
+def _messages() -> dict[str, Any]:
     return {
         # A message is ids in JSON; nothing else is ever unpickled or trusted.
         "task_serializer": "json",
@@ -58,19 +62,20 @@ def _settings(settings: Settings) -> dict[str, Any]:
         # A message leaves the broker when its work is done, not when it begins; a dead child's goes back at once.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # One task a child and none in reserve: a long chunk must not hold up what waits behind it.
-        "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,
-        # Flower shows what is queued, received and running.
-        "task_track_started": True,
-        "task_send_sent_event": True,
-        "worker_send_task_events": True,
         # A typing error in a queue's name is an error, not a queue that nobody reads.
         "task_default_queue": CPU,
         "task_default_exchange": "longhand",
         "task_default_routing_key": CPU,
         "task_create_missing_queues": False,
         "task_default_priority": 3,
+    }
+
+
+def _workers(settings: Settings) -> dict[str, Any]:
+    return {
+        # One task a child and none in reserve: a long chunk must not hold up what waits behind it.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
         # The first limit raises in the task, so that it can say why; the second kills what does not listen.
         "task_soft_time_limit": settings.task_timeout_seconds,
         "task_time_limit": settings.task_timeout_seconds + 60,
@@ -79,6 +84,19 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "worker_enable_soft_shutdown_on_idle": False,
         # Loading (and once downloading) a model happens before a child reports for work.
         "worker_proc_alive_timeout": 1800,
+        # Flower shows what is queued, received and running.
+        "task_track_started": True,
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        # Our logging (config.logging) is everybody's.
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "enable_utc": True,
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
         # The broker may be restarted under us.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -96,10 +114,11 @@ def _settings(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 30,
         },
-        # Our logging (config.logging) is everybody's.
-        "worker_hijack_root_logger": False,
-        "worker_redirect_stdouts": False,
-        "enable_utc": True,
+    }
+
+
+def _schedule(settings: Settings) -> dict[str, Any]:
+    return {
         "beat_schedule": {
             "upkeep": {
                 "task": "job.upkeep",
