@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import aliased
 
+from store.cursors import cursor_at, read_cursor
 from store.database import Database
-from store.jobs import cursor_at, read_cursor
 from store.models import ACTIVE, Job
 
 

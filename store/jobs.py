@@ -1,16 +1,16 @@
 """Records of jobs: made, looked up, moved from one status to the next, deleted."""
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries, totals
+from store.cursors import cursor_at, read_cursor
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
 from store.usage import book
@@ -27,9 +27,6 @@ _FACTS = {
     "warnings": "warnings",
 }
 """What stages call it and the column it is kept in."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CURSOR = r"^([0-9]{16})-([0-9a-f]{32})$"
-"""The last job of a page: microseconds since 1970 and its id. Any text of this shape is a cursor."""
 
 
 @dataclass(frozen=True)
@@ -161,23 +158,6 @@ def page(
         return found, None
     last = found[limit - 1]
     return found[:limit], cursor_at(last.created_at, last.id)
-
-
-def cursor_at(at: datetime, name: str) -> str:
-    """What stands for the last of a page: its time and its id."""
-    return f"{(at - _EPOCH) // timedelta(microseconds=1):016d}-{name}"
-
-
-def read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and the id that a cursor stands for.
-
-    Raises:
-        ValueError: Not a cursor of ours.
-    """
-    found = re.fullmatch(CURSOR, cursor)
-    if found is None:
-        raise ValueError("not a cursor of ours")
-    return _EPOCH + timedelta(microseconds=int(found[1])), found[2]
 
 
 def describe(database: Database, job_id: str, facts: Mapping[str, Any]) -> None:

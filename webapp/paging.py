@@ -2,7 +2,7 @@
 
 from flask import request
 
-from store.jobs import CURSOR as CURSOR_PATTERN
+from store.cursors import CURSOR as CURSOR_PATTERN
 from webapp.errors import Problem, bad_option
 from webapp.openapi import Parameter
 
