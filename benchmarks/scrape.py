@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,55 +35,59 @@ def fill(database: Database, count: int, queued: int) -> None:
     for n in range(count):
         active = n >= count - 2 * queued
         status = ("queued" if n % 2 else "running") if active else kinds[n % 100]
-        when = at - timedelta(seconds=count - n)
-        job_id = f"{n:032x}"
-        common = {"duration": 60.0, "language": "en", "webhook_url": "https://example.org/", "fingerprint": None}
-        rows[Job].append(
-            {
-                **common, "id": job_id, "status": status, "owner": f"key{n % 20}", "batch": None, "priority": "normal",
-                "options": {"model": "small"}, "details": {}, "stages": list(_STAGES), "source_name": "a.mp3",
-                "source_bytes": 1000, "source_sha256": "0" * 64, "source_format": "mp3", "warnings": [],
-                "error": None, "speaker_names": {}, "request_id": None, "created_at": when, "submitted_at": when,
-                "started_at": when, "finished_at": None if active else when,
-            }
-        )  # fmt: skip
-        rows[Step] += [
-            {
-                "job_id": job_id, "stage": stage, "item": WHOLE, "position": place,
-                "status": "pending" if active else "done", "total": 1, "attempts": 1, "task_id": None,
-                "claim": None, "worker": None, "started_at": when, "alive_at": None, "finished_at": None,
-            }
-            for place, stage in enumerate(_STAGES)
-        ]  # fmt: skip
+        job_id, when = f"{n:032x}", at - timedelta(seconds=count - n)
+        rows[Job].append(_job(job_id, status, f"key{n % 20}", began=when, ended=None if active else when))
+        rows[Step] += [_step(job_id, place, "pending" if active else "done", at=when) for place in range(len(_STAGES))]
         if not active:
-            rows[Usage].append(
-                {
-                    "job_id": job_id, "owner": "a", "day": "2026-01-01", "model": "small", "audio_seconds": 1.0,
-                    "bytes": 1, "at": when,
-                }
-            )  # fmt: skip
-            rows[Delivery].append(
-                {
-                    "id": job_id, "job_id": job_id, "event": "job.done", "url": "https://example.org/hook",
-                    "endpoint": "0" * 64, "status": "delivered", "attempts": 1, "since_at": when, "due_at": None,
-                    "lease_until": None, "response_status": 204, "error": None, "created_at": when, "tried_at": when,
-                    "delivered_at": when,
-                }
-            )  # fmt: skip
+            rows[Usage].append(_usage(job_id, when))
+            rows[Delivery].append(_delivery(job_id, when))
+    rows[ResumableUpload] = [_upload(f"{n:032x}", at) for n in range(200)]
     with database.write() as session:
         for table, found in rows.items():
             session.execute(insert(table), found)
-        session.execute(
-            insert(ResumableUpload),
-            [
-                {
-                    "id": f"{n:032x}", "owner": "a", "name": "a", "length": 9, "offset": 1, "parts": [], "details": "",
-                    "sha256": None, "lock": None, "locked_at": None, "taken_at": None, "created_at": at,
-                    "expires_at": at + timedelta(hours=1),
-                }
-                for n in range(200)
-            ],
-        )  # fmt: skip
+
+
+def _job(job_id: str, status: str, owner: str, *, began: datetime, ended: datetime | None) -> dict[str, Any]:
+    return {
+        "duration": 60.0, "language": "en", "webhook_url": "https://example.org/", "fingerprint": None,
+        "id": job_id, "status": status, "owner": owner, "batch": None, "priority": "normal",
+        "options": {"model": "small"}, "details": {}, "stages": list(_STAGES), "source_name": "a.mp3",
+        "source_bytes": 1000, "source_sha256": "0" * 64, "source_format": "mp3", "warnings": [],
+        "error": None, "speaker_names": {}, "request_id": None, "created_at": began, "submitted_at": began,
+        "started_at": began, "finished_at": ended,
+    }  # fmt: skip
+
+
+def _step(job_id: str, place: int, status: str, *, at: datetime) -> dict[str, Any]:
+    return {
+        "job_id": job_id, "stage": _STAGES[place], "item": WHOLE, "position": place, "status": status, "total": 1,
+        "attempts": 1, "task_id": None, "claim": None, "worker": None, "started_at": at, "alive_at": None,
+        "finished_at": None,
+    }  # fmt: skip
+
+
+def _usage(job_id: str, at: datetime) -> dict[str, Any]:
+    return {
+        "job_id": job_id, "owner": "a", "day": "2026-01-01", "model": "small", "audio_seconds": 1.0, "bytes": 1,
+        "at": at,
+    }  # fmt: skip
+
+
+def _delivery(job_id: str, at: datetime) -> dict[str, Any]:
+    return {
+        "id": job_id, "job_id": job_id, "event": "job.done", "url": "https://example.org/hook",
+        "endpoint": "0" * 64, "status": "delivered", "attempts": 1, "since_at": at, "due_at": None,
+        "lease_until": None, "response_status": 204, "error": None, "created_at": at, "tried_at": at,
+        "delivered_at": at,
+    }  # fmt: skip
+
+
+def _upload(upload_id: str, at: datetime) -> dict[str, Any]:
+    return {
+        "id": upload_id, "owner": "a", "name": "a", "length": 9, "offset": 1, "parts": [], "details": "",
+        "sha256": None, "lock": None, "locked_at": None, "taken_at": None, "created_at": at,
+        "expires_at": at + timedelta(hours=1),
+    }  # fmt: skip
 
 
 def plans(database: Database) -> None:
