@@ -118,7 +118,7 @@ def test_empty_fields_count_as_not_given(services: Services) -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(services: Services, param: str, form: dict[str, Any]) -> None:
-    refused(services, param, **form)
+    assert refused(services, param, **form)
 
 
 def test_samples_of_voices_are_not_kept_while_somebody_waits(services: Services) -> None:
@@ -132,8 +132,8 @@ def test_samples_of_voices_are_not_kept_while_somebody_waits(services: Services)
 
 def test_translations_take_less(services: Services) -> None:
     for form in ({"stream": "true"}, {"timestamp_granularities": "word"}, {"task": "transcribe"}):
-        refused(services, next(iter(form)), translate=True, **form)
-    refused(services, "response_format", translate=True, response_format="diarized_json")
+        assert refused(services, next(iter(form)), translate=True, **form)
+    assert refused(services, "response_format", translate=True, response_format="diarized_json")
 
 
 def test_of_a_long_prompt_the_end_counts(services: Services) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -19,6 +20,7 @@ from tests.stack import until
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.services import Services
+from webapp.serving import PROBE
 
 Ask = Callable[..., TestResponse]
 
@@ -404,6 +406,8 @@ def test_a_worker_that_was_there_just_now_may_come_back(ask: Ask, services: Serv
 def test_nothing_is_guessed_while_redis_is_away(make: Callable[..., Flask]) -> None:
     services: Services = make(redis_url="redis://127.0.0.1:1/0").extensions["longhand"]
     services.serving._began -= 31
+    assert isinstance(services.probes.ask(PROBE, seconds=10)[PROBE].exception(0), redis.ConnectionError)
+    assert services.serving.missing(["cpu", "gpu", "net"]) == []
     services.serving.check_any()
     services.serving.check(services.flow.stages)
 
