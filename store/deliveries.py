@@ -7,7 +7,9 @@ they keep one worker busy at most.
 
 import hashlib
 import uuid
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from store.database import Database, changed
 from store.models import Delivery, Job
+from store.times import now
 
 LEASE_SECONDS = 60.0
 """A try that has not been settled by then died with its worker."""
@@ -22,7 +25,23 @@ SILENCE_SECONDS = 60.0
 """How long a server that did not answer is spared the other deliveries that wait for it."""
 GIVE_UP_HOURS = 24.0
 """A delivery is tried for this long."""
+MOST_TRIES = 100
+"""So many of a delivery's tries are remembered, the last ones."""
+_DIED = "The worker that sent it stopped, so it is not known what the server answered."
 _GIVEN_UP = "The server did not answer for a day, so this was given up."
+
+
+@dataclass(frozen=True)
+class Try:
+    """A try that is over."""
+
+    attempt: int
+    """From 1."""
+    at: datetime
+    """When it began."""
+    response_status: int | None
+    error: str | None
+    """Why it failed; None: it arrived."""
 
 
 def owe(session: Session, job_id: str, status: str) -> None:
@@ -30,7 +49,7 @@ def owe(session: Session, job_id: str, status: str) -> None:
     job = session.execute(select(Job.webhook_url, Job.owner).where(Job.id == job_id)).one()
     if job.webhook_url is None:
         return
-    at = _now()
+    at = now()
     delivery = Delivery(
         id=uuid.uuid4().hex,
         job_id=job_id,
@@ -39,6 +58,7 @@ def owe(session: Session, job_id: str, status: str) -> None:
         endpoint=_endpoint(job.owner, job.webhook_url),
         status="pending",
         attempts=0,
+        tries=[],
         since_at=at,
         due_at=at,
         created_at=at,
@@ -68,7 +88,7 @@ def due(database: Database, *, job_id: str | None = None, endpoint: str | None =
         endpoint: Only those of this endpoint.
         limit: No more than these.
     """
-    at = _now()
+    at = now()
     order = func.row_number().over(partition_by=Delivery.endpoint, order_by=(Delivery.due_at, Delivery.id))
     query = select(Delivery.id, Delivery.due_at, order.label("place")).where(_claimable(at))
     for column, value in ((Delivery.job_id, job_id), (Delivery.endpoint, endpoint)):
@@ -86,18 +106,19 @@ def claim(database: Database, delivery_id: str) -> Delivery | None:
     Settle it by ``arrived`` or ``missed`` under the number of attempts it has then; after ``LEASE_SECONDS`` somebody
     else may take it.
     """
-    at = _now()
+    at = now()
     with database.write() as session:
         query = update(Delivery).where(Delivery.id == delivery_id, _claimable(at))
-        values = {"attempts": Delivery.attempts + 1, "tried_at": at}
+        values = {"attempts": Delivery.attempts + 1, "tried_at": at, "tries": _tries_before(session, delivery_id)}
         if not changed(session, query.values(lease_until=at + timedelta(seconds=LEASE_SECONDS), **values)):
             return None
-        return session.get_one(Delivery, delivery_id)
+        return session.get_one(Delivery, delivery_id, populate_existing=True)
 
 
 def arrived(database: Database, delivery: Delivery, *, response_status: int) -> bool:
     """Settle a try that was taken; whether it was still this caller's to settle."""
-    values = {"status": "delivered", "delivered_at": _now(), "due_at": None, "lease_until": None, "error": None}
+    values = {"status": "delivered", "delivered_at": now(), "due_at": None, "lease_until": None, "error": None}
+    values["tries"] = _and(delivery, response_status, None)
     with database.write() as session:
         return changed(session, _mine(delivery).values(response_status=response_status, **values))
 
@@ -119,21 +140,23 @@ def missed(
     """
     status = "failed" if due_at is None else "pending"
     values = {"status": status, "due_at": due_at, "lease_until": None, "error": error}
+    values["tries"] = _and(delivery, response_status, error)
     with database.write() as session:
         return changed(session, _mine(delivery).values(response_status=response_status, **values))
 
 
 def requeue(database: Database, delivery_id: str) -> bool:
     """Make a delivery due now, whatever became of it; False if it is being sent at this moment, or is gone."""
-    at = _now()
+    at = now()
     values = {"status": "pending", "since_at": at, "due_at": at, "delivered_at": None, "lease_until": None}
     with database.write() as session:
+        values["tries"] = _tries_before(session, delivery_id)
         return changed(session, update(Delivery).where(Delivery.id == delivery_id, _free(at)).values(**values))
 
 
 def give_up(database: Database) -> bool:
     """End what has waited for a day behind others of a server that still does not answer; whether there was any."""
-    at = _now()
+    at = now()
     other = aliased(Delivery)
     tried = other.tried_at > at - timedelta(hours=1)
     silent = select(other.id).where(other.endpoint == Delivery.endpoint, tried, _unanswered(other)).exists()
@@ -143,8 +166,26 @@ def give_up(database: Database) -> bool:
         return changed(session, update(Delivery).where(Delivery.status == "pending", old).values(**values))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def tries_of(delivery: Delivery) -> list[Try]:
+    """What became of the tries of a delivery that are over, the first one first."""
+    return [Try(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in delivery.tries]
+
+
+def _tries_before(session: Session, delivery_id: str) -> list[Any]:
+    """The tries so far, with the last one even if nobody settled it."""
+    found = session.get(Delivery, delivery_id, with_for_update=True)
+    if found is None or not found.attempts:
+        return []
+    if found.tries and found.tries[-1]["attempt"] == found.attempts:
+        return found.tries
+    return _and(found, None, _DIED) if found.lease_until else _and(found, found.response_status, found.error)
+
+
+def _and(delivery: Delivery, response_status: int | None, error: str | None) -> list[Any]:
+    """The tries of a delivery and the one that it was claimed for."""
+    at = (delivery.tried_at or delivery.created_at).isoformat()
+    last = {"attempt": delivery.attempts, "at": at, "response_status": response_status, "error": error}
+    return [*delivery.tries, last][-MOST_TRIES:]
 
 
 def _endpoint(owner: str, url: str) -> str:

@@ -13,6 +13,7 @@ from store import deliveries, totals
 from store.cursors import cursor_at, read_cursor
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
+from store.times import now as now  # for the other records
 from store.usage import book
 
 PRIORITIES = {"high": 0, "normal": 3, "low": 6}
@@ -52,11 +53,6 @@ class NewJob:
 def new_id() -> str:
     """An id nobody can guess."""
     return uuid.uuid4().hex
-
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 def create(database: Database, new: NewJob, *, each: Sequence[str] = ()) -> Job:

@@ -256,6 +256,8 @@ class Delivery(Record):
     created_at: Mapped[datetime]
     tried_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
+    tries: Mapped[list[Any]]
+    """What became of each try that is over, the first one first (``store.deliveries.tries_of``)."""
 
     __table_args__ = (
         Index("deliveries_by_job", "job_id"),

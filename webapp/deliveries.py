@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from store import deliveries
+from store.deliveries import MOST_TRIES
 from store.models import OVER, Delivery, Job
 from tasks import webhooks
 from webapp.errors import Problem
@@ -20,6 +21,15 @@ routes = Blueprint("deliveries", __name__)
 
 Event = Literal["job.done", "job.failed", "job.cancelled"]
 State = Literal["pending", "delivered", "failed"]
+
+
+class TryView(TypedDict):
+    """A try that is over."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    at: Time
+    response_status: Annotated[int | None, Field(description="Null if there was no answer.")]
+    error: Annotated[str | None, Field(description="Why it failed; null: it arrived.")]
 
 
 class DeliveryView(TypedDict):
@@ -35,6 +45,9 @@ class DeliveryView(TypedDict):
     created_at: Time
     tried_at: Time | None
     delivered_at: Time | None
+    tries: Annotated[
+        list[TryView], Field(description=f"Each that is over, also before it was sent again; the last {MOST_TRIES}.")
+    ]
     next_attempt_at: Annotated[Time | None, Field(description="Null once it is over; in the past: any moment now.")]
 
 
@@ -44,6 +57,7 @@ class Deliveries(TypedDict):
     deliveries: list[DeliveryView]
 
 
+_AGAIN_TOLD = "Also before its next try is due. What became of the tries before stays on record."
 _AGAIN = Answer("The webhook, which is sent at once and counts as new: it is tried for a day.", DeliveryView)
 
 
@@ -67,7 +81,7 @@ def page(job_id: str) -> AnyResponse:
 @documented(
     Operation(
         summary="Send a job's newest webhook again",
-        description="Also before its next try is due.",
+        description=_AGAIN_TOLD,
         answers={202: _AGAIN},
         problems=(404, 409),
     )
@@ -86,7 +100,7 @@ def newest(job_id: str) -> AnyResponse:
 @documented(
     Operation(
         summary="Send a webhook again",
-        description="Also before its next try is due.",
+        description=_AGAIN_TOLD,
         answers={202: _AGAIN},
         problems=(404, 409),
     )
@@ -139,5 +153,9 @@ def _view(delivery: Delivery) -> DeliveryView:
         "created_at": timestamp(delivery.created_at),
         "tried_at": timestamp(delivery.tried_at) if delivery.tried_at else None,
         "delivered_at": timestamp(delivery.delivered_at) if delivery.delivered_at else None,
+        "tries": [
+            {"attempt": one.attempt, "at": timestamp(one.at), "response_status": one.response_status, "error": one.error}
+            for one in deliveries.tries_of(delivery)
+        ],
         "next_attempt_at": timestamp(delivery.due_at) if pending and delivery.due_at else None,
     }

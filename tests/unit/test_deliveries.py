@@ -189,6 +189,42 @@ def test_what_waits_behind_a_silent_server_is_given_up_after_a_day(database: Dat
     assert [d.status for d in found if d is not None] == ["pending", "failed"]
 
 
+def tries(database: Database, delivery_id: str) -> list[tuple[int, int | None, str | None]]:
+    found = deliveries.get(database, delivery_id)
+    assert found is not None
+    told = deliveries.tries_of(found)
+    assert [one.at for one in told] == sorted(one.at for one in told)
+    return [(one.attempt, one.response_status, one.error) for one in told]
+
+
+def test_every_try_stays_on_record(database: Database) -> None:
+    delivery_id = owed(database)
+    assert tries(database, delivery_id) == []
+    miss(database, delivery_id, status=500)
+    first = deliveries.claim(database, delivery_id)
+    assert first is not None and deliveries.arrived(database, first, response_status=204)
+    known = [(1, 500, "No."), (2, 204, None)]
+    assert tries(database, delivery_id) == known
+    assert deliveries.requeue(database, delivery_id) and deliveries.requeue(database, delivery_id)
+    assert tries(database, delivery_id) == known
+    assert deliveries.claim(database, delivery_id) is not None
+    change(database, delivery_id, lease_until=jobs.now() - timedelta(seconds=1))  # its worker died
+    assert deliveries.claim(database, delivery_id) is not None
+    [*before, died] = tries(database, delivery_id)
+    assert before == known and died[:2] == (3, None) and "stopped" in str(died[2])
+    change(database, delivery_id, lease_until=jobs.now() - timedelta(seconds=1))
+    assert deliveries.requeue(database, delivery_id)
+    assert [attempt for attempt, *_ in tries(database, delivery_id)] == [1, 2, 3, 4]
+
+
+def test_what_was_settled_before_tries_were_recorded_is_not_lost(database: Database) -> None:
+    delivery_id = owed(database)
+    miss(database, delivery_id, status=410)
+    change(database, delivery_id, tries=[])
+    assert deliveries.requeue(database, delivery_id)
+    assert tries(database, delivery_id) == [(1, 410, "No.")]
+
+
 @pytest.mark.parametrize("status", ["delivered", "failed", "pending"])
 def test_any_can_be_sent_again(database: Database, status: str) -> None:
     delivery_id = owed(database)

@@ -98,7 +98,7 @@ def test_every_end_is_listed(client: FlaskClient, services: Services, job: dict[
     assert first["next_attempt_at"] == first["created_at"]
     assert {k: v for k, v in first.items() if k not in {"id", "created_at", "next_attempt_at"}} == {
         "event": "job.cancelled", "url": URL, "status": "pending", "attempts": 0, "response_status": None,
-        "error": None, "tried_at": None, "delivered_at": None,
+        "error": None, "tried_at": None, "delivered_at": None, "tries": [],
     }  # fmt: skip
     settle(services, first["id"], error="The server answered 410.", response_status=410, due_at=None)
     assert client.post(f"/v1/jobs/{job['id']}/retry", headers=AUTH).status_code == 200
@@ -107,6 +107,8 @@ def test_every_end_is_listed(client: FlaskClient, services: Services, job: dict[
     assert (second["event"], again["id"], again["status"]) == ("job.done", first["id"], "failed")
     assert (again["response_status"], again["error"], again["attempts"]) == (410, "The server answered 410.", 1)
     assert again["next_attempt_at"] is None and again["tried_at"] is not None
+    told = {"attempt": 1, "at": again["tried_at"], "response_status": 410, "error": "The server answered 410."}
+    assert again["tries"] == [told]
 
 
 @pytest.mark.parametrize("spelling", ["/redeliver", "/deliveries/{id}/redeliver"])
@@ -119,6 +121,7 @@ def test_it_is_sent_again(client: FlaskClient, services: Services, job: dict[str
     answer = client.post(f"/v1/jobs/{job['id']}{spelling.format(id=first['id'])}", headers=AUTH)
     assert (answer.status_code, answer.json["id"], answer.json["status"]) == (202, first["id"], "pending")
     assert answer.json["next_attempt_at"] is not None
+    assert [(one["attempt"], one["response_status"]) for one in answer.json["tries"]] == [(1, 204)]
     assert services.flow.waiting() == waiting + 1
     assert deliveries.claim(services.store.database, first["id"]) is not None
     busy = client.post(f"/v1/jobs/{job['id']}{spelling.format(id=first['id'])}", headers=AUTH)
