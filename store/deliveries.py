@@ -117,7 +117,13 @@ def claim(database: Database, delivery_id: str) -> Delivery | None:
 
 def arrived(database: Database, delivery: Delivery, *, response_status: int) -> bool:
     """Settle a try that was taken; whether it was still this caller's to settle."""
-    values = {"status": "delivered", "delivered_at": now(), "due_at": None, "lease_until": None, "error": None}
+    values: dict[str, Any] = {
+        "status": "delivered",
+        "delivered_at": now(),
+        "due_at": None,
+        "lease_until": None,
+        "error": None,
+    }
     values["tries"] = _and(delivery, response_status, None)
     with database.write() as session:
         return changed(session, _mine(delivery).values(response_status=response_status, **values))
@@ -139,7 +145,7 @@ def missed(
         Whether it was still this caller's to settle.
     """
     status = "failed" if due_at is None else "pending"
-    values = {"status": status, "due_at": due_at, "lease_until": None, "error": error}
+    values: dict[str, Any] = {"status": status, "due_at": due_at, "lease_until": None, "error": error}
     values["tries"] = _and(delivery, response_status, error)
     with database.write() as session:
         return changed(session, _mine(delivery).values(response_status=response_status, **values))
@@ -148,7 +154,13 @@ def missed(
 def requeue(database: Database, delivery_id: str) -> bool:
     """Make a delivery due now, whatever became of it; False if it is being sent at this moment, or is gone."""
     at = now()
-    values = {"status": "pending", "since_at": at, "due_at": at, "delivered_at": None, "lease_until": None}
+    values: dict[str, Any] = {
+        "status": "pending",
+        "since_at": at,
+        "due_at": at,
+        "delivered_at": None,
+        "lease_until": None,
+    }
     with database.write() as session:
         values["tries"] = _tries_before(session, delivery_id)
         return changed(session, update(Delivery).where(Delivery.id == delivery_id, _free(at)).values(**values))

@@ -13,7 +13,7 @@ from store.models import Job
 from tasks import webhooks
 from webapp import schemas
 from webapp.access.auth import caller
-from webapp.errors import Problem, bad_option
+from webapp.errors import Problem
 from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
 from webapp.paging import CURSOR, LIMIT, no_cursor, page_size

@@ -154,7 +154,12 @@ def _view(delivery: Delivery) -> DeliveryView:
         "tried_at": timestamp(delivery.tried_at) if delivery.tried_at else None,
         "delivered_at": timestamp(delivery.delivered_at) if delivery.delivered_at else None,
         "tries": [
-            {"attempt": one.attempt, "at": timestamp(one.at), "response_status": one.response_status, "error": one.error}
+            {
+                "attempt": one.attempt,
+                "at": timestamp(one.at),
+                "response_status": one.response_status,
+                "error": one.error,
+            }
             for one in deliveries.tries_of(delivery)
         ],
         "next_attempt_at": timestamp(delivery.due_at) if pending and delivery.due_at else None,

@@ -34,6 +34,7 @@ _KEY = Parameter(
     where="header",
 )
 
+
 @routes.post("/v1/jobs")
 @documented(
     Operation(

@@ -28,9 +28,7 @@ _LINKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         }
     },
     "batches.page": {
-        "200": {
-            name: ({"batch_id": "$response.body#/batches/0/batch"}, about) for name, about in _OF_A_BATCH.items()
-        }
+        "200": {name: ({"batch_id": "$response.body#/batches/0/batch"}, about) for name, about in _OF_A_BATCH.items()}
     },
     "deliveries.page": {
         "200": {

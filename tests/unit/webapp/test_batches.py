@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from store import jobs, keys
 from store.models import ApiKey
-from tests.stack import until
+from tests.stack import WEBHOOK_SECRET, until
 from tests.unit.webapp.conftest import AUTH, SOUND, work_off
 from tests.unit.webapp.test_access import is_problem
 from tests.unit.webapp.test_events import Reader
@@ -121,9 +122,9 @@ class TestCancel:
         again = client.post(f"/v1/batches/{name}/cancel", headers=AUTH)
         assert is_problem(again, 409, "conflict")
 
-    def test_each_end_is_owed_to_the_webhook(self, client: FlaskClient, make: Callable[..., object]) -> None:
+    def test_each_end_is_owed_to_the_webhook(self, make: Callable[..., Flask]) -> None:
         files = [(io.BytesIO(SOUND + bytes([n])), f"{n}.mp3") for n in range(2)]
-        made = make(webhook_secret="whsec_" + "A" * 44, allow_private_urls=True).test_client()  # type: ignore[attr-defined]
+        made = make(webhook_secret=WEBHOOK_SECRET, allow_private_urls=True).test_client()
         data = {"file": files, "webhook_url": "http://127.0.0.1:9/hook"}
         batch = made.post("/v1/jobs", headers=AUTH, data=data).json
         assert made.post(f"/v1/batches/{batch['batch']}/cancel", headers=AUTH).status_code == 200
