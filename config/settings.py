@@ -138,10 +138,10 @@ class Settings(BaseSettings):
     """Processes of the API."""
     web_threads: int = Field(1000, ge=2, le=4000)
     """Threads of each API process, made when they are needed. Three quarters of them may wait for jobs or follow them at the same time."""  # noqa: E501
-    visibility_timeout_seconds: float = Field(60, ge=2)
-    """After this long without a sign of life a worker's task is given to another."""
-    lease_renewal_seconds: float = Field(10, ge=0.2)
-    """How often a live worker renews its hold on its tasks."""
+    visibility_timeout_seconds: float = Field(20, ge=2)
+    """After this long without a sign of life a worker's task is given to another. The machines' clocks must agree far better than this."""  # noqa: E501
+    lease_renewal_seconds: float = Field(5, ge=0.2)
+    """How often a live worker gives signs of life, to the queue and to the record."""
     upkeep_seconds: float = Field(30, ge=1)
     """How often beat looks for jobs that stand still and deletes what has expired."""
     net_threads: int = Field(32, ge=2, le=500)

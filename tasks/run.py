@@ -23,7 +23,7 @@ from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
 from tasks.threads import HandedBack
-from tasks.watch import STALE_SECONDS, Watch
+from tasks.watch import Watch
 from tasks.worker import Worker
 from tasks.workfiles import WorkFiles
 
@@ -75,8 +75,10 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece) -> str:
     message = str(task.request.id)
     database = worker.store.database
     try:
+        # The same patience as the queue's, which gives the message out again: neither waits for the other.
+        stale = worker.settings.visibility_timeout_seconds
         begun, claim = steps.begin(
-            database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=STALE_SECONDS
+            database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=stale
         )
         again = begun is Begin.TAKEN and steps.runs_for(database, piece) == message
     except AWAY as error:
@@ -141,7 +143,8 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     if job is None:
         raise Cancelled("The job was deleted.")
     scratch = worker.scratch(piece, claim)
-    with WorkFiles(store.files, stage, piece, scratch) as files, Watch(store, piece, claim) as watch:
+    watching = Watch(store, piece, claim, alive_seconds=worker.settings.lease_renewal_seconds)
+    with WorkFiles(store.files, stage, piece, scratch) as files, watching as watch:
         stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.
         if not steps.alive(store.database, piece, claim):

@@ -16,8 +16,9 @@ from tasks.worker import Worker
 log = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
 
-ABANDONED_SECONDS = 180.0
-"""Running work without a sign of life for this long is freed, should its message be lost as well."""
+ABANDONED_TIMEOUTS = 3
+"""Running work without a sign of life for this many visibility timeouts is freed, should its message be lost as well:
+long enough for the queue to give the message out again first."""
 STANDING_SECONDS = 60.0
 """A job that nobody works on, queued this long ago, is queued again if no queue holds anything: its message is lost."""
 STANDING_LONG_SECONDS = 900.0
@@ -46,7 +47,8 @@ def look_after_jobs(worker: Worker) -> None:
         # The queues are gone with everything else in Redis; the record is not.
         _each("submit job", standing.unfinished(store.database), worker.flow.submit)
         store.events.remember()
-    abandoned = steps.stale(store.database, seconds=ABANDONED_SECONDS)
+    silent = ABANDONED_TIMEOUTS * worker.settings.visibility_timeout_seconds
+    abandoned = steps.stale(store.database, seconds=silent)
     _each("submit job", abandoned, worker.flow.submit)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
     _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.submit)

@@ -22,18 +22,22 @@ LOOK_SECONDS = 0.5
 """How often the record is asked whether the work is still wanted; a cancel must stop the decoder within 2 s."""
 LISTEN_SECONDS = 1.0
 """How long unwanted work may take to notice; a decoder in the middle of a batch hears nothing."""
-ALIVE_SECONDS = 5.0
-"""How often the record is told that the work goes on."""
-STALE_SECONDS = 30.0
-"""Without a sign of life for this long, work counts as abandoned. Several missed signs, not one slow write."""
 REPORT_SECONDS = 0.5
 """Least time between two progress reports."""
 
 
 class Watch:
-    """Watches over one run of one step; call it to report progress (``pipelines.stage.Progress``)."""
+    """Watches over one run of one step; call it to report progress (``pipelines.stage.Progress``).
 
-    def __init__(self, store: Store, piece: Piece, claim: str) -> None:
+    Args:
+        store: The store.
+        piece: The work.
+        claim: What it is done under.
+        alive_seconds: How often the record is told that it goes on.
+    """
+
+    def __init__(self, store: Store, piece: Piece, claim: str, *, alive_seconds: float) -> None:
+        self._alive_seconds = alive_seconds
         self._store = store
         self._piece = piece
         self._claim = claim
@@ -70,7 +74,7 @@ class Watch:
         while not self._ended.wait(LOOK_SECONDS):
             try:
                 wanted = jobs.status(self._store.database, self._piece.job_id) in ACTIVE
-                if wanted and time.monotonic() - signed >= ALIVE_SECONDS:
+                if wanted and time.monotonic() - signed >= self._alive_seconds:
                     wanted = steps.alive(self._store.database, self._piece, self._claim)
                     signed = time.monotonic()
             except SQLAlchemyError:

@@ -42,7 +42,7 @@ def test_lists_and_aliases_are_read_from_the_environment(monkeypatch: pytest.Mon
     ("values", "reason"),
     [
         ({"whisper_models": ""}, "at least one model"),
-        ({"lease_renewal_seconds": 40}, "half of VISIBILITY_TIMEOUT_SECONDS"),
+        ({"lease_renewal_seconds": 15}, "half of VISIBILITY_TIMEOUT_SECONDS"),
         ({"ffmpeg_timeout_seconds": 99999}, "FFMPEG_TIMEOUT_SECONDS"),
         ({"storage_url": "s3://bucket"}, "PostgreSQL"),
         ({"redis_url": "amqp://host"}, "REDIS_URL"),
