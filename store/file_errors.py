@@ -14,8 +14,10 @@ _AWAY = frozenset(
 )  # fmt: skip
 """What a disk says that is pulled out, or a server of files that is not there. Object stores speak of 5xx as EIO or
 EBUSY."""
-_OURS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
-_OURS += (TypeError, NotImplementedError, AttributeError, AssertionError, MemoryError)
+_OURS: tuple[type[Exception], ...] = (
+    FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError, TypeError,
+    NotImplementedError, AttributeError, AssertionError, MemoryError,
+)  # fmt: skip
 """What is no outage: waiting does not help."""
 
 
