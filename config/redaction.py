@@ -19,23 +19,25 @@ _LEAST = 6
 """Letters of a secret that is looked for as it is; a shorter one would be found in every other word."""
 _ENVIRONMENT = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
 """Secrets that libraries of ours take from the environment without asking us."""
+_QUOTE = r"(?:b(?=\\*[\"']))?\\*[\"']?"
+"""What stands before a value that Python or JSON shows, perhaps within another such value."""
 _PATTERNS = (
     # Keys and secrets that we make.
     (r"\blh-[\w-]{16,}", f"lh-{HIDDEN}"),
     (r"\bwhsec_[\w+/=-]{16,}", f"whsec_{HIDDEN}"),
     # Headers, in whatever way a line shows them.
     (
-        r"(?i)\b((?:proxy-)?authorization|x-api-key|api-key|(?:set-)?cookie)\b(\\*[\"']?\s*[:=,]\s*b?\\*[\"']?)[^\"'\\\r\n]+",
+        rf"(?i)\b((?:proxy-)?authorization|x-api-key|api-key|(?:set-)?cookie)\b(\\*[\"']?\s*[:=,]\s*{_QUOTE})[^\"'\\\r\n]+",
         rf"\1\2{HIDDEN}",
     ),
     (r"(?i)\bbearer\s+[^\s\"'\\]+", f"Bearer {HIDDEN}"),
     # Addresses: the password in front of the host, and what stands for one behind it.
     (r"(://[^\s/?#\"'@:]*:)[^\s/?#\"']+@", rf"\1{HIDDEN}@"),
     (
-        r"(?i)([?&][^=&\s\"']*(?:key|token|secret|signature|\bsig|password|credential)[^=&\s\"']*=)[^&\s\"']+",
+        r"(?i)([?&][^=&?\s\"']{0,40}(?:key|token|secret|signature|\bsig|password|credential)[^=&?\s\"']{0,40}=)[^&\s\"']+",
         rf"\1{HIDDEN}",
     ),
-    (r"(?i)((?:cookie_secret|password|passwd)\\*[\"']?\s*[:=]\s*b?\\*[\"']?)[^\s\"'\\,}]+", rf"\1{HIDDEN}"),
+    (rf"(?i)((?:cookie_secret|password|passwd)\\*[\"']?\s*[:=]\s*{_QUOTE})[^\s\"'\\,}}]+", rf"\1{HIDDEN}"),
 )
 
 
