@@ -13,23 +13,15 @@ from typing import Any
 
 from pipelines.documents import Segment, Span
 from pipelines.engines import EngineSettings, Request, Transcriber, engine, loader
+from tests.plugins.wrapped import Wrapped
 
 
-class Deadly:
+class Deadly(Wrapped):
     """The real engine with a fuse."""
 
     def __init__(self, real: Transcriber, lives: Path) -> None:
-        self._real = real
+        super().__init__(real)
         self._lives = lives
-        self.name, self.device, self.compute_type, self.warnings = (
-            real.name,
-            real.device,
-            real.compute_type,
-            real.warnings,
-        )
-
-    def language_probabilities(self, audio: Any) -> dict[str, float]:
-        return self._real.language_probabilities(audio)
 
     def transcribe(self, audio: Any, spans: Sequence[Span], request: Request) -> Iterator[Segment]:
         for n, segment in enumerate(self._real.transcribe(audio, spans, request)):

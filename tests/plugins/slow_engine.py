@@ -11,22 +11,11 @@ from typing import Any
 
 from pipelines.documents import Segment, Span
 from pipelines.engines import EngineSettings, Request, Transcriber, engine, loader
+from tests.plugins.wrapped import Wrapped
 
 
-class Slow:
+class Slow(Wrapped):
     """The real engine with pauses."""
-
-    def __init__(self, real: Transcriber) -> None:
-        self._real = real
-        self.name, self.device, self.compute_type, self.warnings = (
-            real.name,
-            real.device,
-            real.compute_type,
-            real.warnings,
-        )
-
-    def language_probabilities(self, audio: Any) -> dict[str, float]:
-        return self._real.language_probabilities(audio)
 
     def transcribe(self, audio: Any, spans: Sequence[Span], request: Request) -> Iterator[Segment]:
         with Path(os.environ["LONGHAND_TEST_SLOW_LOG"]).open("a") as log:
