@@ -1,10 +1,11 @@
 import shutil
 import threading
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
-from pipelines.engines import EngineSettings, loader
+from pipelines.engines import EngineSettings, Transcriber, loader
 from pipelines.engines.holder import Holder
 from pipelines.engines.resolve import demo_folder
 from pipelines.errors import ModelUnavailable, TransientError, UnknownModel
@@ -17,6 +18,12 @@ def folders(tmp_path_factory):
     """Three real models in three folders."""
     root = tmp_path_factory.mktemp("models")
     return [str(shutil.copytree(demo_folder(), root / name)) for name in ("one", "two", "three")]
+
+
+@cache
+def model_of(name: str) -> Transcriber:
+    """A real model; each is read once for all tests, as what counts is what the holder asks for and holds."""
+    return loader("faster-whisper")(name, SETTINGS)
 
 
 class Shelf:
@@ -36,7 +43,7 @@ class Shelf:
         self.loads.append(name)
         if self.refuse:
             raise self.refuse.pop()
-        return loader("faster-whisper")(name, settings)
+        return model_of(name)
 
     @property
     def names(self) -> list[str]:
