@@ -1,7 +1,8 @@
 """Recordings as users send them, made into the one audio format the rest of the pipeline reads.
 
 ``process`` runs a program within bounds, ``ffmpeg`` finds the tool and words its command, ``report`` understands what
-it prints, ``conversion`` puts them together, ``types`` names containers for HTTP. Nothing here imports a heavy module.
+it prints, ``verdict`` judges what came of it, ``conversion`` puts them together, ``launch`` stands in for what
+sets limits, ``types`` names containers for HTTP. Nothing here imports a heavy module.
 """
 
 from pipelines.media.conversion import normalise

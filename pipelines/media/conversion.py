@@ -9,36 +9,43 @@ matters: the duration is counted in samples written.
 import contextlib
 import functools
 import logging
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.documents import SAMPLE_RATE, Media, Warn
-from pipelines.errors import InputError, NoAudio, ToolError, TooLong, TransientError, UnsupportedMedia
-from pipelines.media import ffmpeg, process
+from pipelines.documents import SAMPLE_RATE, Media
+from pipelines.errors import InputError, UnsupportedMedia
+from pipelines.media import ffmpeg, process, verdict
 from pipelines.media.report import Report
 from pipelines.media.types import container_name
 from pipelines.stage import Limits, Progress
 
-MAX_WAV_SECONDS = 37 * 3600
-"""As much as the 32-bit sizes of a WAV header can say; a higher limit of the operator is lowered to it."""
+HOPELESS_PACKETS = 5000
+"""If so many fail (a minute and a half of most codecs) before the first sample, no more are tried: each brings two
+lines of complaint, so a megabyte of nothing is work for half a minute."""
 
-_ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")
-"""ZIP, RAR, 7-Zip, gzip. An MP3 stored in one is found by ffmpeg, which then hears several as one, and their frame."""
+_ARCHIVES = (
+    *(b"PK\x03\x04", b"PK\x05\x06", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"),
+    *(b"MSCF", b"!<arch>\n"),
+)
+"""ZIP, RAR, 7-Zip, gzip, bzip2, XZ, Zstandard, cabinet, ar. An MP3 stored in one is found by ffmpeg, which then hears
+several as one, and their frame."""
+_TAR, _TAR_AT = b"ustar", 257
 
-_HEADER_BYTES = 44
-_SAMPLE_BYTES = 2
-_HEAD_BYTES = 64
+_HEAD_BYTES = 512
+_NAMING_BYTES = 64
+"""Of the head, what tells containers apart."""
 _PLACEHOLDER = 0x7FF00000
 """A RIFF size from here on was written by a program that did not know the length beforehand."""
-_RIFF_SLACK_BYTES = 1 << 16
-"""How far a WAV file's claim may be from its size without meaning anything (padding, tags, a header of its own)."""
 
 log = logging.getLogger(__name__)
 
 
 class _NeedsMix(Exception):
     """The rest of this run is of no use: it drops channels."""
+
+
+class _Hopeless(Exception):
+    """The rest of this run is of no use: nothing can be decoded."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +84,21 @@ def normalise(source: Path, target: Path, *, limits: Limits, progress: Progress)
         ToolError: ffmpeg is missing or does not understand us.
         Cancelled: From ``progress``.
     """
-    opened = _look(source)
     try:
+        opened = _look(source)
         report, status = _convert(opened, target, limits=limits, progress=progress)
-        samples = _samples(target)
-        _judge(report, status, samples, limits)
-        duration = samples / SAMPLE_RATE
+        duration = verdict.samples_or_error(report, status, target, limits) / SAMPLE_RATE
         progress(duration, duration)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
     return Media(
-        format=container_name(report.demuxer or "", opened.head),
+        format=container_name(report.demuxer or "", opened.head[:_NAMING_BYTES]),
         codec=report.codec,
         duration=duration,
         sample_rate=report.sample_rate,
         channels=report.channels,
-        warnings=_warnings(report, opened, duration),
+        warnings=verdict.warnings(report, duration=duration, riff_excess=opened.riff_excess),
     )
 
 
@@ -102,7 +107,7 @@ def _look(source: Path) -> _Source:
         head = stream.read(_HEAD_BYTES)
     if not head:
         raise UnsupportedMedia("The file is empty: check that the recording was saved, and upload it again.")
-    if head.startswith(_ARCHIVES):
+    if head.startswith(_ARCHIVES) or head.startswith(_TAR, _TAR_AT):
         raise UnsupportedMedia("This is an archive, not audio or video: unpack it and send the recordings inside.")
     return _Source(source, source.stat().st_size, head)
 
@@ -110,11 +115,11 @@ def _look(source: Path) -> _Source:
 def _convert(source: _Source, target: Path, *, limits: Limits, progress: Progress) -> tuple[Report, int]:
     """Run ffmpeg, and once more where the first run showed that the file needs other arguments."""
     run = functools.partial(_run, source, target, limits=limits, progress=progress)
-    whole = source.riff_excess > _RIFF_SLACK_BYTES
+    whole = source.riff_excess > verdict.RIFF_SLACK_BYTES
     report, status = run(whole=whole)
     if whole and report.misused:  # not a WAV file after all, whose option this is
         report, status = run()
-    if report.no_mix:
+    if report.no_mix and report.channels <= verdict.MAX_CHANNELS:
         report, status = run(whole=whole, mix=ffmpeg.equal_mix(report.channels))
     return report, status
 
@@ -123,14 +128,18 @@ def _run(
     source: _Source, target: Path, *, limits: Limits, progress: Progress, whole: bool = False, mix: str | None = None
 ) -> tuple[Report, int]:
     report = Report()
+    if target.is_file():  # of an earlier run; this one may end before it opens its own
+        target.unlink()
     # A second more than allowed, so that what is longer can be told from what just fits.
-    seconds = _longest(limits) + 1
+    seconds = verdict.longest(limits) + 1
     command = ffmpeg.command(source.path, target, seconds=seconds, mix=mix, whole=whole)
-    size = int((seconds + 1) * SAMPLE_RATE * _SAMPLE_BYTES) + _HEADER_BYTES
+    size = int((seconds + 1) * SAMPLE_RATE * verdict.SAMPLE_BYTES) + verdict.HEADER_BYTES
 
     def tick(pid: int) -> None:
         if report.no_mix and mix is None:
             raise _NeedsMix
+        if report.undecoded > HOPELESS_PACKETS and not report.done and not verdict.samples_in(target):
+            raise _Hopeless
         if report.claimed and not report.estimated:
             progress(min(report.done, report.claimed), report.claimed)
         else:
@@ -145,6 +154,9 @@ def _run(
             tick=tick,
         )
     except _NeedsMix:
+        return report, 0
+    except _Hopeless:
+        target.unlink(missing_ok=True)
         return report, 0
     except process.OutOfTime:
         raise _out_of_time(limits) from None
@@ -167,67 +179,3 @@ def _bytes_read(pid: int, source: Path) -> int:
                 position = Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text().split(maxsplit=2)[1]
                 return int(position)
     return 0
-
-
-def _samples(target: Path) -> int:
-    try:
-        return max(0, target.stat().st_size - _HEADER_BYTES) // _SAMPLE_BYTES
-    except FileNotFoundError:
-        return 0
-
-
-def _longest(limits: Limits) -> float:
-    return min(limits.max_audio_seconds, MAX_WAV_SECONDS)
-
-
-def _judge(report: Report, status: int, samples: int, limits: Limits) -> None:
-    """Raise unless there is audio to go on with; first what is our fault, then what is the file's."""
-    _judge_machine(report, status)
-    if status < 0 or report.no_memory:
-        raise UnsupportedMedia("This file is damaged in a way that stops the decoder: convert it to WAV or MP3 first.")
-    if report.no_track:
-        raise NoAudio("This file has no audio track: send one with sound.")
-    if report.demuxer is None:
-        raise UnsupportedMedia(_unreadable(report))
-    if not samples:
-        if report.no_decoder:
-            raise UnsupportedMedia(f"The audio codec of this file ({report.codec}) is not one we can decode.")
-        if report.undecoded or status or not report.sample_rate:
-            raise UnsupportedMedia("Nothing in this file can be decoded: it is damaged or protected against copying.")
-        raise NoAudio("The audio track of this file is empty: send one with sound.")
-    if samples > _longest(limits) * SAMPLE_RATE:
-        hours = f"{_longest(limits) / 3600:.3g}"
-        raise TooLong(f"The recording is longer than the {hours} hours allowed: cut it and send the parts.")
-
-
-def _judge_machine(report: Report, status: int) -> None:
-    if report.disk_full:
-        raise TransientError("The server's disk is full: try again later.", code="storage_full")
-    if report.misused or status in (126, 127) or (status > 0 and not report.heard):
-        raise ToolError("The server's ffmpeg cannot be used: install version 4.2 or newer.")
-    if status == 255 or -status in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        raise TransientError("Decoding was stopped from outside: try again.", code="interrupted")
-
-
-def _unreadable(report: Report) -> str:
-    if report.no_index:
-        return "This video file is incomplete, so nothing in it can be found: upload it again from the original."
-    return "This file is not audio or video that we can read: send a recording such as MP3, WAV, M4A, OGG, WebM or MP4."
-
-
-def _warnings(report: Report, source: _Source, duration: float) -> list[Warn]:
-    breaks_off = report.ended_early or source.riff_excess < -_RIFF_SLACK_BYTES
-    if report.damaged and not breaks_off:
-        detail = "Parts of the file are damaged and could not be decoded; words may be missing there."
-        return [Warn(code="damaged", detail=detail)]
-    if breaks_off or _is_short(report, duration):
-        detail = f"The file breaks off: only the first {duration:.0f} seconds could be read."
-        return [Warn(code="truncated", detail=detail)]
-    return []
-
-
-def _is_short(report: Report, duration: float) -> bool:
-    """Whether a file of audio alone holds clearly less than it says; a video may well be longer than its sound."""
-    if report.claimed is None or report.estimated or report.has_video:
-        return False
-    return duration < report.claimed - max(1.0, 0.02 * report.claimed)

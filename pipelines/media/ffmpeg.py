@@ -2,7 +2,8 @@
 
 The file is somebody else's. Protocols and demuxers are allowed by name, not forbidden by name: only containers that
 hold their media themselves. A playlist, a concat script, an SDP file or a DASH manifest names other files and hosts,
-and a subtitle or an image is nothing to transcribe; ffmpeg recognises all of them and then refuses to go on.
+and a subtitle or an image is nothing to transcribe; ffmpeg recognises all of them and then refuses to go on. Decoders
+are allowed by name as well.
 """
 
 import functools
@@ -20,6 +21,24 @@ DEMUXERS = (
     "tak,truehd,tta,voc,w64,wav,webm,wtv,wv,xwma"
 )
 """Containers of audio and video in one file. Older builds lack a few; a name they do not know does no harm."""
+
+DECODERS = (
+    "8svx_exp,8svx_fib,aac,aac_at,aac_fixed,aac_latm,ac3,ac3_at,ac3_fixed,acelp.kelvin,adpcm_adx,adpcm_ct,adpcm_ima_amv,"
+    "adpcm_ima_oki,adpcm_ima_qt,adpcm_ima_qt_at,adpcm_ima_smjpeg,adpcm_ima_wav,adpcm_ms,adpcm_sbpro_2,adpcm_sbpro_3,"
+    "adpcm_sbpro_4,adpcm_swf,adpcm_yamaha,alac,alac_at,als,amr_nb_at,amrnb,amrwb,ape,aptx,aptx_hd,atrac1,atrac3,atrac3al,"
+    "atrac3plus,atrac3plusal,comfortnoise,cook,dca,dolby_e,dsd_lsbf,dsd_lsbf_planar,dsd_msbf,dsd_msbf_planar,dss_sp,dst,"
+    "dvaudio,eac3,eac3_at,evrc,flac,g722,g723_1,g726,g726le,g729,gsm,gsm_ms,gsm_ms_at,iac,ilbc,ilbc_at,imc,"
+    "libfdk_aac,libgsm,libgsm_ms,libilbc,libopencore_amrnb,libopencore_amrwb,libopus,libspeex,libvorbis,mace3,mace6,"
+    "metasound,mlp,mp1,mp1_at,mp1float,mp2,mp2_at,mp2float,mp3,mp3_at,mp3adu,mp3adufloat,mp3float,mp3on4,mp3on4float,mpc7,"
+    "mpc8,msnsiren,nellymoser,on2avc,opus,pcm_alaw,pcm_alaw_at,pcm_bluray,pcm_dvd,pcm_f16le,pcm_f24le,pcm_f32be,pcm_f32le,"
+    "pcm_f64be,pcm_f64le,pcm_lxf,pcm_mulaw,pcm_mulaw_at,pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar,pcm_s24be,"
+    "pcm_s24daud,pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s64be,pcm_s64le,pcm_s8,pcm_s8_planar,"
+    "pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,pcm_zork,qcelp,qdm2,qdm2_at,qdmc,qdmc_at,ralf,"
+    "real_144,real_288,s302m,sbc,shorten,sipr,siren,sonic,speex,tak,truehd,truespeech,tta,twinvq,vorbis,wavpack,"
+    "wmalossless,wmapro,wmav1,wmav2,wmavoice,xma1,xma2"
+)
+"""Of sound, as far as recordings come in it. Those of pictures, which ffmpeg would try on some frames and on each cover
+to describe them, are the larger part of what can be attacked, and of the memory that a small file can take."""
 
 LONGEST_GAP_SECONDS = 3600
 """A longer jump of the time stamps is taken for a broken clock, not for silence."""
@@ -63,7 +82,7 @@ def command(source: Path, target: Path, *, seconds: float, mix: str | None = Non
         *("-hide_banner", "-nostdin", "-loglevel", "level+info", "-nostats", "-progress", "pipe:1", "-y"),
         # One thread decodes a minute of speech in milliseconds, and memory then does not grow with the machine.
         *("-threads", "1", "-filter_threads", "1"),
-        *("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS),
+        *("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS),
         *("-guess_layout_max", "2", *(("-ignore_length", "1") if whole else ())),
         *("-i", f"file:{source.absolute()}"),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),

@@ -2,7 +2,8 @@
 
 The limits are set by ``prlimit`` and ``setpriv`` (util-linux), which become the program by exec: code of our own
 between fork and exec is not safe in a process that has threads, and limits set after the start come too late for a
-program that is quick to misbehave. Together they cost about two milliseconds.
+program that is quick to misbehave. Together they cost about two milliseconds. Where they are missing, ``launch`` does
+the same in twenty.
 """
 
 import contextlib
@@ -14,9 +15,11 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.errors import ToolError
 
@@ -25,7 +28,11 @@ TICK_SECONDS = 0.25
 LINE_BYTES = 4096
 """A longer line is cut: nothing we look for is longer, and a hostile file can make a program print one without end."""
 
+OPEN_FILES = 64
+"""As many as a program may have open; ffmpeg has about ten."""
+
 _READ_BYTES = 1 << 16
+_LAUNCH = Path(__file__).with_name("launch.py")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 """Of our environment. The rest holds keys and passwords, which a program that reads hostile files need not know."""
 
@@ -40,8 +47,8 @@ class Bounds:
     """Of wall-clock time. Of processor time twice as much, for the case that nobody is left to look at the clock."""
     file_bytes: int
     """Size of the largest file it may write."""
-    memory_bytes: int = 3 << 30
-    """Of address space, several times what is really used."""
+    memory_bytes: int = 2 << 30
+    """Of address space, several times what is really used: ffmpeg needs 0.3 GB to start, and 1 GB for an hour's gap."""
 
 
 class OutOfTime(Exception):
@@ -160,30 +167,31 @@ class Lines:
 
 
 @functools.cache
-def _wrappers() -> tuple[str | None, str | None]:
-    """Where ``prlimit`` and ``setpriv`` are."""
-    found = shutil.which("prlimit"), shutil.which("setpriv")
-    if not all(found):
-        log.warning("prlimit or setpriv (util-linux) is missing: external programs run without limits of their own")
-    return found
+def _wrappers() -> tuple[str, str] | None:
+    """Where ``prlimit`` and ``setpriv`` are; None unless both are there."""
+    prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
+    if prlimit and setpriv:
+        return prlimit, setpriv
+    log.info("prlimit or setpriv (util-linux) is missing: limits are set by Python, which takes a little longer")
+    return None
 
 
 def _bounded(bounds: Bounds) -> list[str]:
-    """The command that sets limits for what follows it, and has it die with us."""
-    prlimit, setpriv = _wrappers()
-    command: list[str] = []
-    if prlimit:
-        processor = int(bounds.seconds * 2) + 10
-        command += [
-            prlimit,
-            f"--cpu={_allowed(resource.RLIMIT_CPU, processor)}",
-            f"--as={_allowed(resource.RLIMIT_AS, bounds.memory_bytes)}",
-            f"--fsize={_allowed(resource.RLIMIT_FSIZE, bounds.file_bytes)}",
-            "--core=0",
-        ]
-    if setpriv:
-        command += [setpriv, "--pdeathsig", "KILL"]
-    return command
+    """The command that sets limits for what follows it, has it die with us, and never gain privileges."""
+    limits = {
+        "cpu": _allowed(resource.RLIMIT_CPU, int(bounds.seconds * 2) + 10),
+        "as": _allowed(resource.RLIMIT_AS, bounds.memory_bytes),
+        "fsize": _allowed(resource.RLIMIT_FSIZE, bounds.file_bytes),
+        "nofile": _allowed(resource.RLIMIT_NOFILE, OPEN_FILES),
+        "core": 0,
+    }
+    found = _wrappers()
+    if found is None:
+        settings = [f"{name}={limit}" for name, limit in limits.items()]
+        return [sys.executable, "-I", "-S", str(_LAUNCH), *settings, "--"]
+    prlimit, setpriv = found
+    settings = [f"--{name}={limit}" for name, limit in limits.items()]
+    return [prlimit, *settings, setpriv, "--pdeathsig", "KILL", "--no-new-privs"]
 
 
 def _allowed(kind: int, wanted: int) -> int:

@@ -1,8 +1,9 @@
 """What ffmpeg says while it works, understood line by line.
 
-With ``-loglevel level+info`` every line carries its level, which the contents of a file cannot forge: a title that
-says "No space left on device" stands on an info line. What a title may still forge are the names shown to its owner.
-The wording is the same from ffmpeg 4 to 9.
+With ``-loglevel level+info`` every line carries its level: a title that says "No space left on device" stands on an
+info line. But a text with a line end, inside a complaint about it, can begin a line of its own and look like any
+other. So what is said here is only where to look: who judges by it checks it against what was written (see
+``conversion``). The wording is the same from ffmpeg 4 to 9.
 """
 
 import re
@@ -20,7 +21,11 @@ _UNDECODED = re.compile(
     r"Error (while decoding stream|submitting packet to decoder|during demuxing)|Decoding error"
     r"|Invalid packet"
 )
-_BROKEN = re.compile(r"CRC mismatch|exceeds (max length|containing master element)")
+_BROKEN = re.compile(
+    r"CRC mismatch|exceeds (max length|containing master element)|Failed to compensate for timestamp delta"
+)
+_NOT_ALLOWED = re.compile(r"Codec \(\w+\) not on whitelist")
+"""A picture's decoder, which we did not ask for: no error of the file, and a line of 3000 letters."""
 _ENDED_EARLY = re.compile(r"File ended prematurely|partial file")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _MISUSED = re.compile(r"Unrecognized option|Option not found|Error splitting the argument list|No such filter")
@@ -65,6 +70,8 @@ class Report:
         self.disk_full = False
         self.misused = False
         """This ffmpeg does not understand our command."""
+        self.stopped = False
+        """ffmpeg was asked to end by a signal, and says so; its exit status alone may mean another thing."""
         self.ended_early = False
         self.undecoded = 0
         """Packets that failed."""
@@ -77,7 +84,9 @@ class Report:
     @property
     def damaged(self) -> bool:
         """Whether more failed than happens with files that are well."""
-        return self.broken or self.undecoded > (1 if self.codec in LONG_PACKETS else NEGLIGIBLE_PACKETS)
+        return (
+            self.broken or self.no_memory or self.undecoded > (1 if self.codec in LONG_PACKETS else NEGLIGIBLE_PACKETS)
+        )
 
     def progress_line(self, line: str) -> None:
         """Take a line of ``-progress``."""
@@ -102,6 +111,7 @@ class Report:
             self._error(text)
 
     def _info(self, text: str) -> None:
+        self.stopped |= text.startswith("Exiting normally, received signal")
         if self.demuxer is None:
             if match := _INPUT.match(text):
                 self.demuxer = match[1]
@@ -117,6 +127,8 @@ class Report:
             self.has_video |= "(attached pic)" not in text
 
     def _error(self, text: str) -> None:
+        if _NOT_ALLOWED.match(text):
+            return
         self.errors.append(text[:_KEPT])
         self._repeats_undecoded = bool(_UNDECODED.search(text))
         self.undecoded += self._repeats_undecoded

@@ -11,7 +11,7 @@ from listening import a_sentence_for_people, quiet
 from media_samples import SAMPLES
 
 from pipelines.errors import Cancelled, InputError, ToolError, TooLong, TransientError
-from pipelines.media import conversion, normalise
+from pipelines.media import conversion, normalise, verdict
 from pipelines.media import ffmpeg as tool
 from pipelines.stage import Limits
 
@@ -27,13 +27,13 @@ def test_a_bomb_writes_no_more_than_the_limit(tmp_path, monkeypatch):
     source = media_samples.bomb(tmp_path / "source.flac", 3600)
     assert source.stat().st_size < 3600 * 32000 / 100
     target, largest = tmp_path / "audio.wav", []
-    judge = conversion._judge
+    judge = verdict.samples_or_error
 
     def look_and_judge(*arguments):
         largest.append(target.stat().st_size)
-        judge(*arguments)
+        return judge(*arguments)
 
-    monkeypatch.setattr(conversion, "_judge", look_and_judge)
+    monkeypatch.setattr(verdict, "samples_or_error", look_and_judge)
     with pytest.raises(TooLong) as caught:
         normalise(source, target, limits=Limits(max_audio_seconds=20), progress=quiet)
     assert caught.value.code == "too_long"
