@@ -26,7 +26,7 @@ def settings(**other: object) -> Settings:
         (f"the key {KEY} came", "the key … came"),
         (f"as JSON {json.dumps(KEY)}", 'as JSON "…"'),
         (f"as JSON {json.dumps(KEY, ensure_ascii=False)}", 'as JSON "…"'),
-        (f"as Python {KEY!r} or {ascii(KEY)}", "as Python '…' or '…'"),
+        (f"as Python {KEY!r} or {KEY!a}", "as Python '…' or '…'"),
         ("in an address a%20%22key%22%20with%20%25%20and%20%C3%BC", "in an address …"),
         ("flower-password", "…"),
         ("password data@base, red/is-pw and hf_of_the_hub", "password …, … and …"),
