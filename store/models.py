@@ -83,6 +83,7 @@ class Job(Record):
         ),
         Index(
             "jobs_queued",
+            "status",  # as above
             "owner",
             "priority",
             "created_at",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import TextClause, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from store.database import Database
 from store.jobs import PRIORITIES
@@ -33,7 +33,7 @@ def queue_positions(database: Database, found: Sequence[Job]) -> dict[str, int]:
 def queued_up_to(database: Database, most: int) -> int:
     """How many jobs are queued; no more than ``most`` are counted."""
     with database.read() as session:
-        some = select(Job.id).where(_queued()).limit(most).subquery()
+        some = select(Job.status).where(_queued()).limit(most).subquery()
         return session.scalar(select(func.count()).select_from(some)) or 0
 
 
@@ -63,11 +63,11 @@ def _lines(session: Session) -> list[_Line]:
 
 def _before(session: Session, queued: Sequence[Job]) -> dict[str, int]:
     """How many of the same account and priority are before each."""
-    order = func.row_number().over(partition_by=(Job.owner, Job.priority), order_by=(Job.created_at, Job.id))
-    owners, priorities = {job.owner for job in queued}, {job.priority for job in queued}
-    ours = (_queued(), Job.owner.in_(owners), Job.priority.in_(priorities))
-    ranks = select(Job.id, (order - 1).label("before")).where(*ours).subquery()
-    query = select(ranks.c.id, ranks.c.before).where(ranks.c.id.in_([job.id for job in queued]))
+    earlier = aliased(Job, name="earlier")
+    same = (earlier.owner == Job.owner, earlier.priority == Job.priority, earlier.created_at < Job.created_at)
+    # Counted in the index alone, as below.
+    count = select(func.count()).select_from(earlier).where(text("earlier.status = 'queued'"), *same).scalar_subquery()
+    query = select(Job.id, count).where(Job.id.in_([job.id for job in queued]), Job.status == "queued")
     return {job_id: before for job_id, before in session.execute(query)}
 
 

@@ -177,9 +177,7 @@ def take_next(database: Database, job_id: str, stage: str, *, window: int, anew:
     chunks = and_(Step.job_id == job_id, Step.stage == stage, Step.item != WHOLE)
     waiting = and_(chunks, Step.status == "pending")
     with database.write() as session:
-        # One at a time: two chunks that end at once must choose different ones.
-        whole = select(Step.stage).where(_here(Piece(job_id, stage)))
-        if session.scalar(whole.with_for_update()) is None or not session.scalar(select(_active(Piece(job_id, stage)))):
+        if not _hold(session, job_id):
             return []
         # What was sent long ago may be lost. If it is not, it is merely sent twice, and claimed once.
         lost = true() if anew else Step.sent_at < at - timedelta(seconds=LOST_SECONDS)
@@ -204,6 +202,8 @@ def take_whole(database: Database, job_id: str, stage: str, *, anew: bool = Fals
     lost = or_(Step.sent_at.is_(None), Step.sent_at < at - timedelta(seconds=LOST_SECONDS))
     unsent = true() if anew else and_(Step.status == "pending", lost)
     with database.write() as session:
+        if not _hold(session, job_id):
+            return False
         won = changed(session, update(Step).where(_here(Piece(job_id, stage)), unsent).values(sent_at=at))
         if won:
             _change(session, update(Job).where(Job.id == job_id).values(submitted_at=at))
@@ -240,6 +240,15 @@ def stale(database: Database, *, seconds: float) -> list[str]:
         freed = update(Step).where(dead, Step.job_id.in_(found)).values(status="pending")
         session.execute(freed, execution_options={"synchronize_session": False})
     return found
+
+
+def _hold(session: Session, job_id: str) -> bool:
+    """One at a time sends work of a job: two chunks that end at once choose different ones. False: it is over, or gone.
+
+    The job first, then its steps, as everybody does who changes both: else two could wait for each other.
+    """
+    held = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).with_for_update(key_share=True)
+    return session.scalar(held) is not None
 
 
 def _change(session: Session, statement: Update) -> None:

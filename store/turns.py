@@ -99,7 +99,7 @@ def _line(owner: str, lane: str, priority: str) -> ColumnElement[bool]:
 
 def _admit(session: Session, *lines: ColumnElement[bool], limit: int) -> list[str]:
     """Give turns to those who wait longest, the first line first. No look at how many wait, which may be very many."""
-    first = (select(Job.id).where(line, waits()).order_by(Job.created_at, Job.id).limit(limit) for line in lines)
+    first = (select(Job.id).where(line, waits()).order_by(Job.created_at).limit(limit) for line in lines)
     waiting = [job_id for query in first for job_id in session.scalars(query)]
     if not waiting:
         return []

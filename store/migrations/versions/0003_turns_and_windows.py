@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 _INDEXES = {
-    "jobs_queued": (["owner", "priority", "created_at"], "status = 'queued'"),
+    "jobs_queued": (["status", "owner", "priority", "created_at"], "status = 'queued'"),
     "jobs_in_line": (["owner", "lane", "priority", "created_at"], "lane IS NOT NULL AND admitted_at IS NULL"),
     "jobs_in_turn": (["owner", "lane", "priority"], "lane IS NOT NULL AND admitted_at IS NOT NULL"),
 }
