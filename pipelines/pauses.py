@@ -88,7 +88,8 @@ def _means_around(known: NDArray[np.float32]) -> NDArray[np.float32]:
     for offset in range(2 * _LOCAL):
         total += padded[offset : offset + boundaries]
     there = np.minimum(at + _LOCAL, len(known)) - np.maximum(at - _LOCAL, 0)
-    return total / np.maximum(there, 1).astype(np.float32)
+    means: NDArray[np.float32] = total / np.maximum(there, 1).astype(np.float32)
+    return means
 
 
 def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
