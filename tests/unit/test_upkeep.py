@@ -85,6 +85,44 @@ def test_redis_emptied_brings_every_job_back(worker: Worker, server: RedisServer
     assert worker.flow.waiting() == 2
 
 
+def test_whoever_waits_for_a_turn_gets_it_although_nobody_said_that_one_is_free(worker: Worker) -> None:
+    made = [job(worker) for _ in range(6)]
+    for job_id in made:
+        worker.flow.submit(job_id)
+    assert worker.flow.waiting() == 4, "as many as an account has turns"
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 4
+    jobs.cancel(worker.store.database, made[0])
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 5
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 5
+
+
+def test_redis_emptied_brings_back_only_those_whose_turn_it_is(worker: Worker, server: RedisServer) -> None:
+    for _ in range(6):
+        worker.flow.submit(job(worker, submitted_at=ago(hours=2)))
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    for _ in range(2):
+        upkeep.look_after_jobs(worker)
+        assert worker.flow.waiting() == 4
+
+
+def test_a_turn_whose_message_was_lost_does_not_last_for_ever(worker: Worker, server: RedisServer) -> None:
+    made = [job(worker) for _ in range(5)]
+    for job_id in made:
+        worker.flow.submit(job_id)
+    with redis.Redis.from_url(server.url) as client:
+        client.delete("cpu\x06\x163")
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 0, "they were queued just now"
+    with worker.store.database.write() as session:
+        session.execute(update(Job).values(submitted_at=ago(minutes=5)))
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 4
+
+
 def test_abandoned_work_is_freed_and_queued(worker: Worker) -> None:
     dead = job(worker)
     steps.begin(
