@@ -182,7 +182,7 @@ class _Builder:
             "operationId": rule.endpoint.replace(".", "_"),
             "summary": operation.summary,
             "tags": [operation.tag],
-            "parameters": [*_path(rule), *own, *_queries(operation.queries)],
+            "parameters": [*_path(rule, looked_at=rule.methods != {"OPTIONS"}), *own, *_queries(operation.queries)],
             "responses": {**answers, **self._refusals(operation, rule)},
             "description": "\n\n".join(filter(None, words)) or f"{operation.summary}.",
         }
@@ -215,8 +215,6 @@ class _Builder:
         here = self._here
         if operation.body is not None:
             return {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
-        if operation.raw is not None:
-            return {"content": {operation.raw: {"schema": {"type": "string", "format": "binary"}}}}
         if operation.takes_job:
             self.parameters |= forms.in_address(here.job_form, self.schemas, without=here.without)
             return forms.recordings(here.job_form, self.schemas, without=here.without)
@@ -275,9 +273,9 @@ def at_most(number: int) -> str:
     return f"^({'|'.join(['0', *shorter, *less, digits])})$"
 
 
-def _path(rule: Rule) -> Iterable[dict[str, Any]]:
+def _path(rule: Rule, *, looked_at: bool) -> Iterable[dict[str, Any]]:
     for name in sorted(rule.arguments):
-        schema = _ID if name.endswith("_id") else _KINDS.get(name, {"type": "string", "minLength": 1})
+        schema = _ID if looked_at and name.endswith("_id") else _KINDS.get(name, {"type": "string", "minLength": 1})
         yield {"name": name, "in": "path", "required": True, "schema": dict(schema)}
 
 

@@ -72,8 +72,6 @@ class Operation:
     """A model whose fields are further query parameters."""
     body: Mapping[str, Any] | None = None
     """Schema of the JSON it takes."""
-    raw: str | None = None
-    """Media type of the bytes it takes as they are."""
     takes_job: bool = False
     """Whether the body is the form that makes a job."""
     form: Form | None = None

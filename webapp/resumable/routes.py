@@ -187,7 +187,6 @@ def show(upload_id: str) -> AnyResponse:
         description=f"The body is the bytes as they are, with Content-Type: {tus_headers.MEDIA_TYPE}. What arrived "
         "before a connection broke is kept, unless Upload-Checksum came with it. Upload-Length comes along if it was "
         "deferred.",
-        raw=tus_headers.MEDIA_TYPE,
         carries=described.VERSIONS,
         parameters=(
             described.VERSION,
