@@ -12,8 +12,9 @@ from store.models import IdempotencyKey, Job
 
 KEPT_HOURS = 24.0
 """After this a key is forgotten and may be used anew."""
-STUCK_SECONDS = 120.0
-"""A request that has not made its jobs by then died; the next with its key takes its place."""
+STUCK_SECONDS = 20.0
+"""A request that has not made its jobs by then died (they are made right after the key is taken); the next with its key
+takes its place. Should it live, it learns when it settles that the key is not its own any more, and makes nothing."""
 _TRIES = 3
 
 
