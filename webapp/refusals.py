@@ -19,7 +19,7 @@ PROBLEMS = {
     415: "Not media that can be read.",
     416: "The range lies outside the recording.",
     422: "Options contradict each other, or the Idempotency-Key was sent before with another request.",
-    429: "Too many requests, or too much audio, for this API key; try again after the time in Retry-After.",
+    429: "Too many requests, too much audio, or too many unfinished uploads; try again after the time in Retry-After.",
     423: "Another request is writing to the upload.",
     460: "The bytes do not add up to the checksum.",
     500: "Something went wrong on the server.",

@@ -14,8 +14,8 @@ def check(s: Services, upload: ResumableUpload) -> None:
     """Refuse an upload that is too much with the others there are; it is among them, so that two cannot both be last.
 
     Raises:
-        Problem: 413 too many bytes are announced; 429 too many uploads are unfinished.
-        store.files.StorageFull: The disk has no room for all that is announced.
+        Problem: 429 too many uploads are unfinished, or too many bytes of them are announced.
+        store.file_errors.StorageFull: The disk has no room for all that is announced.
     """
     largest = s.settings.max_upload_bytes
     found = uploads.pending(s.store.database, upload.owner, largest=largest)
@@ -29,7 +29,7 @@ def check(s: Services, upload: ResumableUpload) -> None:
             f"Unfinished uploads may have {most >> 20} MB together, each without a length counting as "
             f"{largest >> 20} MB; finish or delete some before you begin another."
         )
-        raise Problem(413, detail)
+        raise Problem(429, detail, code="rate_limited", headers={"Retry-After": str(_WAIT_SECONDS)})
     check_disk(s)
 
 
@@ -41,6 +41,6 @@ def check_disk(s: Services, more: int = 0) -> None:
         more: Bytes that are about to be announced.
 
     Raises:
-        store.files.StorageFull: There is less room.
+        store.file_errors.StorageFull: There is less room.
     """
     s.store.files.check_room(uploads.missing(s.store.database) + more)

@@ -395,15 +395,15 @@ class TestBounds:
         client = app.test_client()
         first = self.another(client, MB)
         assert self.another(client, None).status_code == 201, "counts as the most that it may become"
-        assert is_problem(self.another(client, 1), 413, "too_large")
+        assert is_problem(self.another(client, 1), 429, "rate_limited")
         assert patch(first.headers["Location"].removeprefix("http://localhost"), 0, bytes(MB)).status_code == 204
         assert self.another(client, MB).status_code == 201
-        assert is_problem(self.another(client, 1), 413, "too_large")
+        assert is_problem(self.another(client, 1), 429, "rate_limited")
 
     def test_one_is_always_possible(self, services: Services, make: Callable[..., Flask]) -> None:
         client = make(max_upload_mb=1, max_pending_upload_gb=1e-9).test_client()
         assert self.another(client, MB).status_code == 201
-        assert is_problem(self.another(client, 1), 413, "too_large")
+        assert is_problem(self.another(client, 1), 429, "rate_limited")
 
     def test_the_disk_has_room_for_all_that_is_announced(
         self, make: Callable[..., Flask], services: Services, tmp_path: Path
