@@ -1,16 +1,28 @@
 """A client of the API: streamed uploads, and every error as one sentence with an exit code."""
 
 import contextlib
-import io
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import httpx
 
+from cli import uploading
+from cli.errors import ApiError as ApiError
+from cli.errors import Exit as Exit
+from cli.errors import problem
+from cli.uploading import (
+    CONNECT_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    OUTAGE_SECONDS,
+    UPLOAD_SECONDS,
+    Patience,
+    Uploads,
+    Watched,
+)
 from config.settings import is_loopback
 
 Job = dict[str, Any]
@@ -18,44 +30,8 @@ Job = dict[str, Any]
 Key = dict[str, Any]
 """An API key as the API shows it (docs: GET /v1/keys)."""
 FINAL = frozenset({"done", "failed", "cancelled"})
-CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
-UPLOAD_SECONDS = 600.0
-"""How long one piece of an upload may take, and the server to answer once it has all of it."""
-OUTAGE_SECONDS = 60.0
-"""How long a server that went away in the middle of a job is waited for."""
 BUSY_TRIES = 6
-LONGEST_PAUSE = 60.0
-
-
-class Exit(IntEnum):
-    """Exit codes of `longhand`."""
-
-    FINE = 0
-    FAILED = 1
-    USAGE = 2
-    UNREACHABLE = 3
-    REFUSED = 4
-    """The key is missing or wrong."""
-    INTERRUPTED = 130
-
-
-class ApiError(Exception):
-    """The server said no, or nothing; the message is one sentence that says what to do.
-
-    Args:
-        detail: The sentence.
-        code: The API's stable code, or `unreachable`.
-        exit_code: What the command ends with.
-        retry_after: Seconds after which to try again, if the server says so.
-    """
-
-    def __init__(self, detail: str, *, code: str, exit_code: Exit, retry_after: float | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.code = code
-        self.exit_code = exit_code
-        self.retry_after = retry_after
 
 
 class Client:
@@ -85,7 +61,7 @@ class Client:
     def submit(self, path: Path, options: Mapping[str, str], *, sent: Callable[[int, int], None] | None = None) -> Job:
         """Upload a recording and make a job of it; memory does not grow with the file.
 
-        A server that is full is tried again when it says so.
+        A server that is full is tried again when it says so. A large recording survives broken connections.
 
         Args:
             path: The recording.
@@ -96,6 +72,8 @@ class Client:
             ApiError: The server refused it or cannot be reached.
             OSError: The file cannot be read.
         """
+        if path.stat().st_size > uploading.RESUMABLE_BYTES:
+            return self._submit_upload(Uploads(self._request).bring(path, sent), options)
 
         def send() -> Job:
             with path.open("rb") as file:
@@ -104,6 +82,18 @@ class Client:
                 return self._json("POST", "/v1/jobs", data=dict(options), files=files, timeout=timeout)
 
         return _as_soon_as_possible(send)
+
+    def _submit_upload(self, upload_id: str, options: Mapping[str, str]) -> Job:
+        """Make a job of a finished upload, once, however often the connection breaks."""
+        headers, patience = {"Idempotency-Key": uuid.uuid4().hex}, Patience(OUTAGE_SECONDS)
+        while True:
+            try:
+                return self._json("POST", "/v1/jobs", data={**options, "upload": upload_id}, headers=headers)
+            except ApiError as error:
+                if not error.passing:
+                    Uploads(self._request).abandon(upload_id)
+                    raise
+                patience.wait(error)
 
     def submit_address(self, url: str, options: Mapping[str, str]) -> Job:
         """Make a job of a recording that the server fetches; otherwise like ``submit``."""
@@ -126,8 +116,7 @@ class Client:
                 job = self.job(job_id, wait=every)
             except ApiError as error:
                 away_since = away_since or time.monotonic()
-                passing = error.exit_code == Exit.UNREACHABLE or error.retry_after is not None
-                if not passing or time.monotonic() - away_since > OUTAGE_SECONDS:
+                if not error.passing or time.monotonic() - away_since > OUTAGE_SECONDS:
                     raise
                 time.sleep(min(error.retry_after or 1.0, 5.0))
                 continue
@@ -226,69 +215,9 @@ def _as_soon_as_possible(send: Callable[[], Job]) -> Job:
         except ApiError as error:
             if error.retry_after is None or attempt == BUSY_TRIES - 1:
                 raise
-            pause = min(error.retry_after, LONGEST_PAUSE)
+            pause = min(error.retry_after, LONGEST_PAUSE_SECONDS)
         time.sleep(pause)
     raise AssertionError("unreachable")
-
-
-def problem(answer: httpx.Response) -> ApiError:
-    """An answer that is an error, as the sentence it carries."""
-    content: Any = None
-    with contextlib.suppress(ValueError):
-        content = answer.json()
-    content = content if isinstance(content, dict) else {}
-    detail = content.get("detail") or f"The server answered {answer.status_code} {answer.reason_phrase}."
-    pause: float | None = None
-    with contextlib.suppress(ValueError):
-        pause = max(0.0, float(answer.headers.get("Retry-After", "")))
-    refused = content.get("code") in {"missing_key", "invalid_key"} or answer.status_code == 401
-    if refused:
-        detail = f"{detail} Give it with --key or LONGHAND_KEY." if "--key" not in detail else detail
-    exit_code = Exit.REFUSED if refused else Exit.FAILED
-    retry = pause if answer.status_code in {429, 503} else None
-    return ApiError(str(detail), code=str(content.get("code", "internal")), exit_code=exit_code, retry_after=retry)
-
-
-class Watched(io.RawIOBase):
-    """A file that tells how much of it was read.
-
-    Args:
-        file: Opened for reading bytes.
-        told: Told bytes read and bytes in all.
-    """
-
-    def __init__(self, file: BinaryIO, told: Callable[[int, int], None] | None) -> None:
-        self._file = file
-        self._told = told
-        self._total = file.seek(0, io.SEEK_END)
-        file.seek(0)
-
-    def read(self, size: int = -1) -> bytes:
-        """Read, and tell."""
-        data = self._file.read(size)
-        if self._told is not None:
-            self._told(self._file.tell(), self._total)
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Where it is."""
-        return self._file.tell()
-
-    def fileno(self) -> int:
-        """The file's descriptor, by which the HTTP library learns its size."""
-        return self._file.fileno()
-
-    def readable(self) -> bool:
-        """Whether it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it can be moved in."""
-        return True
 
 
 def _segment(part: str) -> str:
