@@ -1,4 +1,4 @@
-"""Media files of every kind a user may send, odd and hostile ones included: `import media_samples`.
+"""Media files of every kind a user may send, odd and broken ones included: `import media_samples`.
 
 Each function writes one file and returns its path. What `ffmpeg` can make is made by it on the spot.
 """
@@ -6,7 +6,6 @@ Each function writes one file and returns its path. What `ffmpeg` can make is ma
 import shutil
 import subprocess
 import wave
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +17,6 @@ SAMPLES = Path(__file__).parent / "samples"
 P001_SECONDS = 8.995
 """Of the WAV file, which the other containers were made from."""
 P001 = sorted(SAMPLES.glob("p001.*"))
-
-HOST_FILE = "/etc/passwd"
-"""A file of the server that no upload may reach."""
 
 
 def ffmpeg(*arguments: str | Path) -> None:
@@ -139,59 +135,6 @@ def bomb(path: Path, seconds: float) -> Path:
     """Hours of silence in some kilobytes."""
     ffmpeg("-f", "lavfi", "-i", f"anullsrc=r=8000:cl=mono:d={seconds}", "-c:a", "flac", path)
     return path
-
-
-def unlike_media(
-    folder: Path, *, file: str | Path = HOST_FILE, url: str = "http://127.0.0.1:9/live.mp3"
-) -> dict[str, Path]:
-    """Files that are no media, most of which name `file` or `url` for ffmpeg to open; by what they are."""
-    hls = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
-    real = SAMPLES / "p001.mp3"
-    texts = {
-        "hls_file": hls.format(file),
-        "hls_protocol": hls.format(f"file://{file}"),
-        "hls_subfile": hls.format(f"subfile,,start,0,end,9,,:{file}"),
-        "hls_media": hls.format(real),
-        "hls_url": hls.format(url),
-        "concat_file": f"ffconcat version 1.0\nfile {file}\n",
-        "concat_media": f"ffconcat version 1.0\nfile '{real}'\n",
-        "concat_url": f"ffconcat version 1.0\nfile {url}\n",
-        "dash": (
-            '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
-            'profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period><AdaptationSet mimeType="audio/mp4">'
-            f'<Representation id="1"><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>'
-        ),
-        "m3u": f"{url}\n{real}\n",
-        "pls": f"[playlist]\nFile1={url}\nNumberOfEntries=1\n",
-        "smil": f'<smil><body><audio src="{url}"/></body></smil>',
-        "asx": f'<asx version="3.0"><entry><ref href="{url}"/></entry></asx>',
-        "asf_reference": f"[Reference]\r\nRef1={url}\r\n",
-        "rtsp_text": f"RTSPtextRTSP://{url.removeprefix('http://')}\n",
-        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
-        "ffmetadata": ";FFMETADATA1\ntitle=x\n",
-        "text": "The quick brown fox jumps over the lazy dog.\n" * 500,
-        "srt": "1\n00:00:01,000 --> 00:00:02,000\nhello\n",
-        "vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n",
-        "svg": f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file://{file}"/></svg>',
-        "html": "<!doctype html><title>404 Not Found</title><p>Not found.",
-        "json": '{"error": "not found"}',
-        "one_byte": "x",
-    }
-    files = {}
-    for name, text in texts.items():
-        files[name] = folder / name
-        files[name].write_text(text)
-    raw = np.random.default_rng(7).bytes(300_000)
-    for name, data in {"noise": raw, "zeros": bytes(500_000), "elf": b"\x7fELF\x02\x01\x01" + raw[:5000]}.items():
-        files[name] = folder / name
-        files[name].write_bytes(data)
-    files["zip"] = folder / "zip"
-    with zipfile.ZipFile(files["zip"], "w") as archive:
-        archive.write(real, "talk.mp3")
-    picture = folder / "picture.png"
-    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64", "-frames:v", "1", picture)
-    files["picture"] = picture
-    return files
 
 
 def under_our_name(path: Path, folder: Path) -> Path:

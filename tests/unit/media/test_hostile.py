@@ -1,9 +1,5 @@
-"""Files that are no recording, or want more than they should get: the exact error, no other file, no connection."""
+"""Files that are no recording or a broken one: the exact error, and what is kept of them. See also `test_corpus`."""
 
-import os
-import socket
-import subprocess
-import threading
 from pathlib import Path
 
 import media_samples
@@ -21,62 +17,41 @@ from pipelines.errors import (
     UnsupportedMedia,
 )
 from pipelines.media import ffmpeg as tool
-from pipelines.media import find_ffmpeg, normalise
+from pipelines.media import normalise
 from pipelines.stage import Limits
-
-ARCHIVES = {"zip"}
-
-
-def test_what_is_no_media_is_refused_without_a_look_elsewhere(convert, tmp_path):
-    """Neither a file of the server nor a listening socket is touched, whatever a playlist asks for."""
-    secret = tmp_path / "secret"
-    os.mkfifo(secret)  # who opens it waits for a writer for ever, and the run is over its time
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0)
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/live.mp3"
-        for name, path in media_samples.unlike_media(tmp_path, file=secret, url=url).items():
-            with pytest.raises(UnsupportedMedia) as caught:
-                convert(path, limits=Limits(ffmpeg_seconds=10))
-            assert caught.value.code == "unsupported_media", name
-            assert a_sentence_for_people(caught.value), name
-            assert ("archive" if name in ARCHIVES else "not audio or video that we can read") in caught.value.detail, (
-                name
-            )
-        with pytest.raises(BlockingIOError):
-            server.accept()
+from tests.hostile import Workshop, corpus
 
 
-def test_ffmpeg_left_to_itself_would_have_looked(tmp_path):
-    """The test above can fail: the same files do make ffmpeg connect and open, if it may."""
-    secret = tmp_path / "secret"
-    os.mkfifo(secret)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/live.mp3"
-        files = media_samples.unlike_media(tmp_path, file=secret, url=url)
-
-        def ask(name: str) -> threading.Thread:
-            allowed = ("-protocol_whitelist", "file,http,tcp", "-safe", "0", "-f", "concat")
-            command = [find_ffmpeg(), "-v", "quiet", "-nostdin", *allowed, "-i", files[name], "-f", "null", "-"]
-            thread = threading.Thread(target=subprocess.run, args=[command])
-            thread.start()
-            return thread
-
-        connecting, opening = ask("concat_url"), ask("concat_file")
-        server.accept()[0].close()
-        secret.open("wb").close()  # returns once somebody reads
-        connecting.join(20)
-        opening.join(20)
-        assert not connecting.is_alive()
-        assert not opening.is_alive()
-
-
-@pytest.mark.parametrize("name", ["hls_media", "concat_media", "m3u"])
+@pytest.mark.parametrize("name", ["hls_of_a_host", "concat_of_a_file", "m3u_of_a_host_and_a_file"])
 def test_a_suffix_does_not_help_a_playlist(tmp_path, name):
-    playlist = media_samples.unlike_media(tmp_path)[name]
-    source = playlist.rename(tmp_path / "list.m3u8")
-    with pytest.raises(UnsupportedMedia):
+    source = tmp_path / "list.m3u8"
+    source.write_bytes(corpus()[f"names_elsewhere_{name}"].make(Workshop(tmp_path, tmp_path / "x", "127.0.0.1:9")))
+    with pytest.raises(UnsupportedMedia, match="not audio or video"):
         normalise(source, tmp_path / "audio.wav", limits=Limits(), progress=quiet)
+
+
+@pytest.mark.parametrize("name", ["archive_zip_of_a_recording", "archive_tar_of_a_recording", "archive_xz"])
+def test_an_archive_is_called_one(convert, tmp_path, name):
+    (tmp_path / "x").write_bytes(corpus()[name].make(Workshop(tmp_path, tmp_path / "x", "127.0.0.1:9")))
+    with pytest.raises(UnsupportedMedia, match="archive"):
+        convert(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["wav_255_channels", "wav_65535_channels"])
+def test_more_channels_than_can_be_mixed(convert, tmp_path, name):
+    (tmp_path / "x").write_bytes(corpus()[name].make(Workshop(tmp_path, tmp_path / "x", "127.0.0.1:9")))
+    with pytest.raises(UnsupportedMedia, match="channels, and at most 64"):
+        convert(tmp_path / "x")
+
+
+def test_an_older_result_is_never_taken_for_this_one(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "audio.wav"
+    for content in (b"", b"PK\3\4", b"no media at all"):
+        normalise(SAMPLES / "p001.ogg", target, limits=Limits(), progress=quiet)
+        source.write_bytes(content)
+        with pytest.raises(UnsupportedMedia):
+            normalise(source, target, limits=Limits(), progress=quiet)
+        assert not target.exists()
 
 
 def test_an_empty_file(convert, tmp_path):

@@ -9,9 +9,13 @@ import tracemalloc
 
 import psutil
 import pytest
+from listening import quiet
+from media_samples import SAMPLES
 
 from pipelines.errors import Cancelled, ToolError
+from pipelines.media import normalise, process
 from pipelines.media.process import LINE_BYTES, Bounds, Lines, OutOfTime, run
+from pipelines.stage import Limits
 
 BOUNDS = Bounds(seconds=30, file_bytes=1 << 20)
 
@@ -141,3 +145,60 @@ def test_lines_are_the_same_however_they_arrive(size):
         lines.feed(data[at : at + size])
     lines.feed(b"")
     assert out == ["one", "two", "thrée", "x" * LINE_BYTES, "last"]
+
+
+@pytest.fixture
+def no_tools(monkeypatch):
+    """A machine without util-linux."""
+    monkeypatch.setattr(process, "_wrappers", lambda: None)
+
+
+class TestWithoutUtilLinux:
+    """The same limits, set by a Python program that becomes the other."""
+
+    def test_limits_are_set(self, no_tools):
+        out = []
+        bounds = Bounds(seconds=30, file_bytes=123 * 512, memory_bytes=1 << 30)
+        start(
+            *("sh", "-c", "ulimit -t; ulimit -f; ulimit -v; ulimit -c; ulimit -n; grep NoNewPrivs /proc/$$/status"),
+            bounds=bounds,
+            on_output=out.append,
+        )
+        assert out == ["70", "123", str(1 << 20), "0", str(process.OPEN_FILES), "NoNewPrivs:\t1"]
+
+    def test_a_program_that_is_not_there(self, no_tools):
+        heard = []
+        assert start("/nonexistent/program", on_error=heard.append) == 127
+        assert heard == ["No such file or directory"]
+
+    def test_arguments_and_environment_arrive_as_they_are(self, no_tools, monkeypatch):
+        monkeypatch.setenv("PYTHONSTARTUP", "secret")
+        out = []
+        start("sh", "-c", 'printf "%s\\n" "$@"; env', "sh", "--", "-x", "a b", "", on_output=out.append)
+        assert out[:3] == ["--", "-x", "a b"]
+        assert not [line for line in out if "secret" in line]
+
+    def test_a_recording_is_read(self, no_tools, tmp_path):
+        media = normalise(SAMPLES / "p001.ogg", tmp_path / "audio.wav", limits=Limits(), progress=quiet)
+        assert media.duration == pytest.approx(9, abs=0.1)
+
+    def test_it_dies_with_us(self, no_tools):
+        program = (
+            "from pipelines.media import process\n"
+            "process._wrappers = lambda: None\n"
+            "ignore = lambda line: None\n"
+            "process.run(['sleep', '60'], bounds=process.Bounds(seconds=60, file_bytes=1), on_output=ignore,\n"
+            "    on_error=ignore, tick=lambda pid: print(pid, flush=True))\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout is not None
+            pid = int(worker.stdout.readline())
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+            assert gone(pid)
+
+
+def test_no_privileges_are_gained_and_few_files_opened():
+    out = []
+    start("sh", "-c", "ulimit -n; grep NoNewPrivs /proc/$$/status", on_output=out.append)
+    assert out == [str(process.OPEN_FILES), "NoNewPrivs:\t1"]
