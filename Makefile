@@ -17,7 +17,7 @@ export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
-.PHONY: help run setup test check constraints demo-model clean python
+.PHONY: help run setup test check constraints audit demo-model clean python
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ check: python ## Style, types and the import rule
 
 constraints: python ## Choose the newest versions that fit together anew (takes both Pythons)
 	@$(ENVIRONMENT) constraints
+
+audit: python ## Look the pinned versions up among known vulnerabilities (takes the internet)
+	@$(ENVIRONMENT) audit --folder build/audit
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements/constraints.txt
 
 demo-model: python ## Train the bundled demo model anew (hours; goes on where it stopped): TRAINING="--scale 0.1"
 	@$(ENVIRONMENT) train --folder build/training

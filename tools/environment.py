@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pip_wheel import PipNotFound, fetch_pip
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = {"run": "local.txt", "dev": "dev.txt", "train": "train.txt"}
+SETS = {"run": "local.txt", "dev": "dev.txt", "train": "train.txt", "audit": "audit.txt"}
 """What an environment is for, and the requirement file with its packages; dev includes run."""
 SUPPORTED = ((3, 11), (3, 12))
 BUILD = "setuptools>=77"
