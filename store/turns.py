@@ -1,11 +1,13 @@
 """Turns: how many jobs of one account may be under way at the same time, so that none keeps all others waiting.
 
-A job stands in line at one of two lanes: for ``net``, if it begins with waiting for other people's servers, then for
-``work``, which is everything else. What waits has nothing on any queue. A turn ends with the job, or in the other lane.
+A job stands in line at a lane: at ``net``, if it begins with waiting for other people's servers; at ``prepare``, if it
+is large; at ``work`` in the end. What waits has nothing on any queue. A turn ends with the job, or in the next lane;
+but a turn to be prepared is one to be worked on as well, so that what is prepared need not wait again.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -20,8 +22,16 @@ WORK = "work"
 """Its places are an account's for each priority: what somebody waits for need not wait for the account's batch."""
 
 
+PREPARE = "prepare"
+"""Its places are an account's, whatever the priority: fewer than there are processes for it."""
+_Place = tuple[datetime, str, str]
+"""When a job was made, its id, its lane."""
+_BEFORE: dict[str, tuple[str, ...]] = {NET: (), PREPARE: (NET,), WORK: (NET, PREPARE)}
+"""Where a job may come from. There is no way back: what waits for servers later on does so within its turn."""
+
+
 def ask(database: Database, job_id: str, lane: str, *, limits: Mapping[str, int]) -> list[str]:
-    """Let a job stand in line, if it does not yet, and give out all turns of its account that are free.
+    """Let a job stand in line, if it does not yet, and give out the turns of its account that are free.
 
     Args:
         database: The record.
@@ -38,18 +48,22 @@ def ask(database: Database, job_id: str, lane: str, *, limits: Mapping[str, int]
         if job is None:
             return []
         _hold(session, job.owner)
-        # Never back from work to net: what waits for servers later on does so within the job's turn.
-        elsewhere = Job.lane.is_(None) if lane == NET else or_(Job.lane.is_(None), Job.lane == NET)
-        stand = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE), elsewhere)
-        changed(session, stand.values(lane=lane, admitted_at=None))
-        return _give(session, job.owner, job.priority, limits)
+        this = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE))
+        prepared = and_(Job.lane == PREPARE, Job.admitted_at.is_not(None))
+        kept = lane == WORK and changed(session, this.where(prepared).values(lane=WORK))
+        elsewhere = or_(Job.lane.is_(None), Job.lane.in_(_BEFORE[lane]))
+        moved = kept or changed(session, this.where(elsewhere).values(lane=lane, admitted_at=None))
+        # Whoever left a lane made room there, for jobs of any priority.
+        given = _give(session, job.owner, PRIORITIES if moved and lane != NET else (job.priority,), limits)
+        return [job_id, *given] if kept else given
 
 
-def give(database: Database, owner: str, priority: str, *, limits: Mapping[str, int]) -> list[str]:
+def give(database: Database, owner: str, *, limits: Mapping[str, int]) -> list[str]:
     """Give out the turns of an account that are free; ids of the jobs that have got one: the caller queues them."""
     with database.write() as session:
         _hold(session, owner)
-        return _give(session, owner, priority, limits)
+        anybody = select(Job.id).where(waits(), Job.owner == owner).limit(1)
+        return _give(session, owner, PRIORITIES, limits) if session.scalar(anybody) is not None else []
 
 
 def give_back(database: Database, job_ids: Sequence[str]) -> None:
@@ -59,18 +73,16 @@ def give_back(database: Database, job_ids: Sequence[str]) -> None:
         session.execute(query, execution_options={"synchronize_session": False})
 
 
-def lines(database: Database) -> list[tuple[str, str]]:
-    """Owner and priority of jobs that wait for their turn, each pair once."""
+def waiting_accounts(database: Database) -> list[str]:
+    """Accounts that have jobs which wait for their turn."""
     with database.read() as session:
-        found = select(Job.owner, Job.priority).where(waits()).distinct()
-        return [(owner, priority) for owner, priority in session.execute(found)]
+        return list(session.scalars(select(Job.owner).where(waits()).distinct()))
 
 
-def account_of(database: Database, job_id: str) -> tuple[str, str] | None:
-    """Owner and priority of a job; None if there is no such job (any more)."""
+def account_of(database: Database, job_id: str) -> str | None:
+    """Whose a job is; None if there is no such job (any more)."""
     with database.read() as session:
-        found = session.execute(select(Job.owner, Job.priority).where(Job.id == job_id)).one_or_none()
-        return (found.owner, found.priority) if found is not None else None
+        return session.scalar(select(Job.owner).where(Job.id == job_id))
 
 
 def waits() -> ColumnElement[bool]:
@@ -85,27 +97,42 @@ def _hold(session: Session, owner: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(number)))
 
 
-def _give(session: Session, owner: str, priority: str, limits: Mapping[str, int]) -> list[str]:
-    given = _admit(session, _line(owner, WORK, priority), limit=limits[WORK])
-    anybody = select(Job.id).where(waits(), Job.owner == owner, Job.lane == NET).limit(1)
-    if session.scalar(anybody) is not None:
-        given += _admit(session, *(_line(owner, NET, one) for one in PRIORITIES), limit=limits[NET])
+def _give(session: Session, owner: str, priorities: Iterable[str], limits: Mapping[str, int]) -> list[str]:
+    given = []
+    for priority in priorities:
+        waiting = _first(session, owner, WORK, priority, limits[WORK])
+        waiting += _first(session, owner, PREPARE, priority, limits[PREPARE])
+        if waiting:
+            work = limits[WORK] - _taken(session, owner, (WORK, PREPARE), priority)
+            prepare = limits[PREPARE] - _taken(session, owner, (PREPARE,))
+            given += _admit(session, sorted(waiting), {WORK: work, PREPARE: prepare})
+    waiting = [place for one in PRIORITIES for place in _first(session, owner, NET, one, limits[NET])]
+    if waiting:
+        given += _admit(session, waiting, {NET: limits[NET] - _taken(session, owner, (NET,))})
     return given
 
 
-def _line(owner: str, lane: str, priority: str) -> ColumnElement[bool]:
-    return and_(Job.owner == owner, Job.lane == lane, Job.priority == priority)
+def _first(session: Session, owner: str, lane: str, priority: str, limit: int) -> list[_Place]:
+    """Those who have waited longest. No look at how many wait, which may be very many."""
+    line = and_(Job.owner == owner, Job.lane == lane, Job.priority == priority)
+    query = select(Job.created_at, Job.id).where(line, waits()).order_by(Job.created_at).limit(limit)
+    return [(at, job_id, lane) for at, job_id in session.execute(query)]
 
 
-def _admit(session: Session, *lines: ColumnElement[bool], limit: int) -> list[str]:
-    """Give turns to those who wait longest, the first line first. No look at how many wait, which may be very many."""
-    first = (select(Job.id).where(line, waits()).order_by(Job.created_at).limit(limit) for line in lines)
-    waiting = [job_id for query in first for job_id in session.scalars(query)]
-    if not waiting:
-        return []
-    has_turn = and_(Job.lane.is_not(None), Job.admitted_at.is_not(None))
-    taken = session.scalar(select(func.count()).select_from(Job).where(or_(*lines), has_turn))
-    free = max(0, limit - (taken or 0))
+def _taken(session: Session, owner: str, lanes: Sequence[str], priority: str | None = None) -> int:
+    query = select(func.count()).select_from(Job).where(Job.owner == owner, Job.lane.in_(lanes))
+    query = query.where(Job.lane.is_not(None), Job.admitted_at.is_not(None))
+    return session.scalar(query.where(Job.priority == priority) if priority is not None else query) or 0
+
+
+def _admit(session: Session, waiting: Iterable[_Place], free: dict[str, int]) -> list[str]:
+    """Give turns as far as there are any; one to be prepared is one to be worked on as well."""
     at = now()
     turn = update(Job).values(admitted_at=at, submitted_at=at)
-    return [job_id for job_id in waiting[:free] if changed(session, turn.where(Job.id == job_id, waits()))]
+    given = []
+    for _, job_id, lane in waiting:
+        needed = (WORK, PREPARE) if lane == PREPARE else (lane,)
+        if all(free[one] > 0 for one in needed) and changed(session, turn.where(Job.id == job_id, waits())):
+            given.append(job_id)
+            free.update({one: free[one] - 1 for one in needed})
+    return given

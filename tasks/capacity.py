@@ -7,8 +7,8 @@ import redis
 from config.settings import Settings
 from store.events import Events
 from store.turns import NET as NET_LANE
-from store.turns import WORK
-from tasks.app import NET
+from store.turns import PREPARE, WORK
+from tasks.app import CPU, NET
 
 _KNOWN_SECONDS = 5.0
 """How long an answer is good for: workers come and go, but not all the time."""
@@ -40,7 +40,11 @@ class Capacity:
         """How many jobs of one account may be under way in each lane (``store.turns``)."""
         self._look()
         work = self._settings.account_jobs or max(_LEAST_TURNS, 2 * self._working)
-        return {WORK: work, NET_LANE: max(1, self._by_queue[NET] // 2)}
+        # One process stays free of large recordings: a clip that somebody waits for has to be decoded as well.
+        return {WORK: work, PREPARE: self._but_one(CPU), NET_LANE: max(1, self._by_queue[NET] // 2)}
+
+    def _but_one(self, queue: str) -> int:
+        return max(1, self._by_queue.get(queue, 0) - 1)
 
     def _look(self) -> None:
         if time.monotonic() - self._asked < _KNOWN_SECONDS:

@@ -35,6 +35,9 @@ from tasks.capacity import Capacity
 
 log = logging.getLogger(__name__)
 
+LARGE_BYTES = 16 << 20
+"""A recording of this size keeps a process busy for seconds, one of many hours for minutes, until it is in chunks."""
+
 
 class QueueUnavailable(Exception):
     """The broker cannot be reached; nothing was queued, or not all of it."""
@@ -80,20 +83,20 @@ class Flow:
         """
         self._go(job_id, anew=False)
 
-    def admit(self, owner: str, priority: str) -> None:
+    def admit(self, owner: str) -> None:
         """Queue the jobs of an account whose turn it is.
 
         Raises:
             QueueUnavailable: The broker cannot be reached.
         """
         with _reaching():
-            self._begin(turns.give(self.store.database, owner, priority, limits=self.capacity.turns()))
+            self._begin(turns.give(self.store.database, owner, limits=self.capacity.turns()))
 
     def ended(self, job_id: str) -> None:
         """Let another job have the turn of one that is over. Best effort: what fails here upkeep does."""
         try:
-            if (account := turns.account_of(self.store.database, job_id)) is not None:
-                self.admit(*account)
+            if (owner := turns.account_of(self.store.database, job_id)) is not None:
+                self.admit(owner)
         except (QueueUnavailable, SQLAlchemyError) as error:
             log.warning("whose turn it is after job %s is seen to later: %s", job_id, type(error).__name__)
 
@@ -142,11 +145,18 @@ class Flow:
                 self._begin(turns.ask(self.store.database, job.id, lane, limits=self.capacity.turns()))
 
     def _lane(self, job: Job) -> str:
-        """What a job needs a turn for: only to wait for other people's servers, while it can do nothing else."""
+        """What a job needs a turn for."""
         planned = {name: self.stages[name] for name in job.stages}
-        heads = ready(planned, steps.finished(self.store.database, job.id))
-        waits = bool(heads) and all(head.queue == NET for head in heads)
-        return turns.NET if waits and job.lane != turns.WORK else turns.WORK
+        finished = steps.finished(self.store.database, job.id)
+        queues = {head.queue for head in ready(planned, finished)}
+        if job.lane == turns.WORK:
+            return turns.WORK
+        if queues == {NET}:
+            return turns.NET
+        # What somebody waits for is not one of many, however large it is.
+        large = job.source_bytes >= LARGE_BYTES and job.priority != "high"
+        whole = any(stage.each and stage.name not in finished for stage in planned.values())
+        return turns.PREPARE if large and whole and CPU in queues else turns.WORK
 
     def _begin(self, job_ids: Sequence[str]) -> None:
         """Queue jobs that have got their turn just now."""

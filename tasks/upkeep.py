@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from store import idempotency, jobs, standing, steps, turns, uploads
 from store.models import ACTIVE
@@ -14,7 +13,6 @@ from tasks.app import AnyTask
 from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
-_Found = TypeVar("_Found")
 
 ABANDONED_TIMEOUTS = 3
 """Running work without a sign of life for this many visibility timeouts is freed, should its message be lost as well:
@@ -53,7 +51,7 @@ def look_after_jobs(worker: Worker) -> None:
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
     _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.submit)
     # Whoever ended a job may have died before the next had its turn.
-    _each("see whose turn it is after", turns.lines(store.database), lambda line: worker.flow.admit(*line))
+    _each("see whose turn it is of account", turns.waiting_accounts(store.database), worker.flow.admit)
     idempotency.expire(store.database)
     if worker.settings.retention_days:
         expired = standing.expired(store.database, days=worker.settings.retention_days)
@@ -98,7 +96,7 @@ def _remove_scratch(worker: Worker, folder: Path, before: float) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _each(what: str, found: Iterable[_Found], action: Callable[[_Found], None]) -> None:
+def _each(what: str, found: Iterable[str], action: Callable[[str], None]) -> None:
     for one in found:
         try:
             action(one)

