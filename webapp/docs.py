@@ -24,6 +24,8 @@ _ASSETS = {
 }
 _OWN_ASSETS = {"docs.js": "text/javascript", "docs.css": "text/css"}
 _HTML = {"text/html": {"type": "string"}}
+_MADE = "longhand-document"
+"""Where the document is kept, which takes a while to make and does not change."""
 # Swagger UI sets styles on elements as it draws.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -105,15 +107,12 @@ def asset(name: str) -> AnyResponse:
 def openapi() -> AnyResponse:
     """The document, true for this installation: with the stages and models it has."""
     s = services()
-    server = schemas.address(s, "/").rstrip("/")
-    return jsonify(
-        document(
-            current_app,
-            Installation(s.options.model, s.settings.max_upload_bytes, signs=s.settings.webhook_secret is not None),
-            version=program_version(),
-            server=server,
-        )
-    )
+    made = current_app.extensions.get(_MADE)
+    if made is None:  # two that make it at once make the same
+        signs = s.settings.webhook_secret is not None
+        here = Installation(s.options.model, s.settings.max_upload_bytes, signs=signs)
+        made = current_app.extensions[_MADE] = document(current_app, here, version=program_version())
+    return jsonify({**made, "servers": [{"url": schemas.address(s, "/").rstrip("/")}]})
 
 
 @lru_cache(maxsize=16)

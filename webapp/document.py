@@ -72,14 +72,13 @@ class Installation:
         return () if self.signs else ("webhook_url",)
 
 
-def document(app: Flask, here: Installation, *, version: str, server: str) -> dict[str, Any]:
-    """The whole document.
+def document(app: Flask, here: Installation, *, version: str) -> dict[str, Any]:
+    """The whole document but for ``servers``, which is what each client calls this one.
 
     Args:
         app: Its routes are described.
         here: Where it runs.
         version: Of this program.
-        server: Address the paths are relative to.
     """
     builder = _Builder(here)
     paths: dict[str, dict[str, Any]] = {}
@@ -89,7 +88,6 @@ def document(app: Flask, here: Installation, *, version: str, server: str) -> di
     return {
         "openapi": "3.1.0",
         "info": {"title": "Longhand", "version": version, "description": _ABOUT},
-        "servers": [{"url": server}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "security": [{"key": []}],
         "paths": dict(sorted(paths.items())),
