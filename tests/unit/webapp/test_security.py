@@ -54,6 +54,7 @@ def check(answer: TestResponse, path: str) -> None:
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin", said
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, said
+    assert "unsafe" not in policy, said
     assert "script-src" not in policy or re.search(r"script-src 'self'(;|$)", policy), said
     kept = {part.strip() for part in headers["Cache-Control"].split(",")}
     if answer.status_code >= 400 or not PUBLIC.fullmatch(path.partition("?")[0]):
