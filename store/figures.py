@@ -6,20 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import redis
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from store import totals
 from store.database import Database
+from store.impatient import client
 from store.jobs import PRIORITIES, now
 from store.models import Delivery, Job, ResumableUpload
 from store.totals import Sum
 
 SENT_AT = "longhand_sent_at"
 """Header of every message: when it was put on its queue, in seconds since 1970."""
-_SECONDS = 2
-"""What Redis may take to answer."""
 _SEPARATOR = "\x06\x16"
 """How Celery's Redis transport names a queue's list of one priority: queue, this, number; just the queue for 0."""
 _UNACKNOWLEDGED = "unacked"
@@ -100,9 +98,7 @@ class Queues:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS
-        )
+        self._client = client(url, decode_responses=True)
 
     def look(self, names: Sequence[str]) -> QueueFigures:
         """What waits on these queues, each priority by itself, in one round trip.

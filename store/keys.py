@@ -48,27 +48,28 @@ def create(
     Returns:
         Its record and the key itself, which nobody can find out later.
     """
-    key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    key_id = new_id()
+    key, key_id = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES), new_id()
     record = ApiKey(
         id=key_id,
         owner=account or key_id,
         name=name,
-        hash=_hash(key),
-        hint=key[:_HINT],
         scopes=[scope for scope in SCOPES if scope in scopes],
         requests_per_minute=requests_per_minute,
         audio_seconds_per_day=audio_seconds_per_day,
-        webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()}",
-        created_at=now(),
         expires_at=expires_at,
     )
+    _write(database, record, key)
+    return record, key
+
+
+def _write(database: Database, record: ApiKey, key: str) -> None:
+    """Complete the record of a new key, and keep it."""
+    record.hash, record.hint, record.created_at = _hash(key), key[:_HINT], now()
     with database.write() as session:
         first = session.get(ApiKey, record.owner)
-        if first is not None:
-            record.webhook_secret = first.webhook_secret
+        own = f"whsec_{base64.b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()}"
+        record.webhook_secret = own if first is None else first.webhook_secret
         session.add(record)
-    return record, key
 
 
 def find(database: Database, key: str) -> ApiKey | None:

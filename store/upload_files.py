@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from pipelines.stage import SOURCE
 from store.files import Storage, Upload
 
-SOURCE = "source"
 PARTS = "parts"
 PART_BYTES = 64 << 20
 """Where files cannot grow, a part of this size is saved by itself: so much comes again after a crash at most."""

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.web import addresses
+from pipelines.web.causes import cause
 from tasks.threads import check_stopping
 
 if TYPE_CHECKING:
@@ -77,12 +78,10 @@ def post(
         return Outcome(error="The address cannot be used; send another with the next job.", final=True)
     except addresses.HostNotFound as error:
         return Outcome(error=error.detail)
-    except (_OutOfTime, httpx.TimeoutException):
-        return Outcome(error=_too_slow(seconds))
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        if limit.passed:  # what the connection said when it was cut under it
-            return Outcome(error=_too_slow(seconds))
-        return Outcome(error=_broken(error))
+    except (_OutOfTime, httpx.HTTPError, OSError, ValueError) as error:
+        # Once time is up, an error is what the connection said when it was cut under it.
+        slow = limit.passed or isinstance(error, _OutOfTime | httpx.TimeoutException)
+        return Outcome(error=f"The server did not answer within {seconds:g} s." if slow else _broken(error))
 
 
 def _never_allowed(url: str, allow_private: bool) -> bool:
@@ -94,26 +93,16 @@ def _never_allowed(url: str, allow_private: bool) -> bool:
     return False
 
 
-def _too_slow(seconds: float) -> str:
-    return f"The server did not answer within {seconds:g} s."
-
-
 def _broken(error: Exception) -> str:
     import httpx
 
-    if (certificate := _cause(error, ssl.SSLCertVerificationError)) is not None:
+    if (certificate := cause(error, ssl.SSLCertVerificationError)) is not None:
         return f"The server's certificate is not good: {_printable(certificate.verify_message)}."
-    if _cause(error, ssl.SSLError) is not None:
+    if cause(error, ssl.SSLError) is not None:
         return "The server and we found no way to encrypt the connection."
     if isinstance(error, httpx.ConnectError):
         return "The server could not be connected to."
     return "The server broke the connection off, or answered in a way that is not HTTP."
-
-
-def _cause(error: BaseException | None, kind: type[Any]) -> Any:
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _refused(answer: "httpx.Response") -> Outcome:

@@ -57,8 +57,14 @@ class Deliveries(TypedDict):
     deliveries: list[DeliveryView]
 
 
-_AGAIN_TOLD = "Also before its next try is due. What became of the tries before stays on record."
-_AGAIN = Answer("The webhook, which is sent at once and counts as new: it is tried for a day.", DeliveryView)
+def _sending(summary: str) -> Operation:
+    about = "The webhook, which is sent at once and counts as new: it is tried for a day."
+    return Operation(
+        summary=summary,
+        description="Also before its next try is due. What became of the tries before stays on record.",
+        answers={202: Answer(about, DeliveryView)},
+        problems=(404, 409),
+    )
 
 
 @routes.get("/v1/jobs/<job_id>/deliveries")
@@ -78,14 +84,7 @@ def page(job_id: str) -> AnyResponse:
 
 
 @routes.post("/v1/jobs/<job_id>/redeliver")
-@documented(
-    Operation(
-        summary="Send a job's newest webhook again",
-        description=_AGAIN_TOLD,
-        answers={202: _AGAIN},
-        problems=(404, 409),
-    )
-)
+@documented(_sending("Send a job's newest webhook again"))
 def newest(job_id: str) -> AnyResponse:
     """Send the newest again."""
     s = services()
@@ -97,14 +96,7 @@ def newest(job_id: str) -> AnyResponse:
 
 
 @routes.post("/v1/jobs/<job_id>/deliveries/<delivery_id>/redeliver")
-@documented(
-    Operation(
-        summary="Send a webhook again",
-        description=_AGAIN_TOLD,
-        answers={202: _AGAIN},
-        problems=(404, 409),
-    )
-)
+@documented(_sending("Send a webhook again"))
 def redeliver(job_id: str, delivery_id: str) -> AnyResponse:
     """Send one again."""
     s = services()

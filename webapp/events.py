@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -23,6 +23,7 @@ from webapp.errors import RETRY_SECONDS, Problem
 from webapp.live import LiveSegments
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Operation, Parameter, documented
+from webapp.responses import empty
 from webapp.services import Services, services
 
 log = structlog.get_logger(__name__)
@@ -95,9 +96,7 @@ def events(job_id: str) -> AnyResponse:
     job = find_job(s, job_id)
     seen = _place(request.headers.get("Last-Event-ID", ""))
     if seen.end is not None and seen.end == _end(job):
-        answer = Response(status=204)
-        del answer.headers["Content-Type"]  # there is nothing to have a type
-        return answer
+        return empty()
     if request.method == "HEAD":
         return event_stream(())
     if not s.waiting.acquire(blocking=False):

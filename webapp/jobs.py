@@ -5,6 +5,7 @@ import contextlib
 from flask import Blueprint, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from pipelines.stage import SOURCE
 from store import jobs, uploads
 from store.models import ACTIVE, OVER, Job
 from tasks import webhooks
@@ -15,7 +16,6 @@ from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.intake import backlog, submission
 from webapp.intake.bodies import is_bare
-from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job
 from webapp.openapi import REPLAYED, Answer, Header, Operation, Parameter, documented
 from webapp.paging import CURSOR, LIMIT, no_cursor, page_size

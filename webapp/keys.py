@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, cast
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, jsonify, request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 from typing_extensions import TypedDict
@@ -18,6 +18,7 @@ from webapp.errors import Problem, bad_option
 from webapp.intake.values import PRINTABLE, whole_numbers
 from webapp.lookup import is_id
 from webapp.openapi import Answer, Operation, documented
+from webapp.responses import empty
 from webapp.schemas import Time
 from webapp.services import services
 
@@ -180,9 +181,7 @@ def revoke(key_id: str) -> AnyResponse:
     """End a key."""
     if not (is_id(key_id) and keys.revoke(services().store.database, key_id)):
         raise Problem(404, "There is no such key; list the keys there are at /v1/keys.")
-    answer = Response(status=204)
-    del answer.headers["Content-Type"]  # there is nothing to have a type
-    return answer
+    return empty()
 
 
 def view(record: ApiKey) -> KeyView:

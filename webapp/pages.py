@@ -13,6 +13,7 @@ from webapp.access.auth import TICKET, caller
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Header, Operation, documented
+from webapp.responses import empty
 from webapp.services import services
 
 routes = Blueprint("pages", __name__)
@@ -86,8 +87,7 @@ def ticket(job_id: str) -> AnyResponse:
     except redis.RedisError as error:
         detail = "The player cannot be let in just now; try again in a few seconds, or download the recording."
         raise Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)}) from error
-    answer = Response(status=204)
-    del answer.headers["Content-Type"]  # there is nothing to have a type
+    answer = empty()
     # Without a path browsers take that of this address up to its last slash: the recording's, whatever a proxy adds.
     secure = request.is_secure or (s.settings.public_url or "").lower().startswith("https:")
     answer.set_cookie(

@@ -12,13 +12,13 @@ from pipelines.documents import Summary, Transcript
 from pipelines.formats import FORMATS, Format
 from pipelines.formats.style import StyleOptions
 from pipelines.media import media_type
+from pipelines.stage import SOURCE
 from pipelines.stages.export import TRANSCRIPT, export_name
 from store.models import OVER, Job
 from webapp import schemas
 from webapp.downloads import attach, serve_file
 from webapp.errors import Problem, bad_option
 from webapp.intake.options import check_query
-from webapp.intake.uploads import SOURCE
 from webapp.lookup import find_job
 from webapp.openapi import Answer, Header, Operation, Parameter, documented
 from webapp.services import Services, services

@@ -18,6 +18,7 @@ from pipelines.errors import InputError, UnsupportedMedia
 from pipelines.names import name_in_address, name_in_header
 from pipelines.web.addresses import HostNotFound, Lookup, check, client, look_up
 from pipelines.web.arriving import Arriving
+from pipelines.web.causes import cause
 
 if TYPE_CHECKING:
     import httpx
@@ -190,7 +191,7 @@ class _Download:
         except HostNotFound as error:
             raise _Passing(RemoteTrouble(error.detail)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if _has_cause(error, ssl.SSLCertVerificationError):
+            if cause(error, ssl.SSLCertVerificationError) is not None:
                 detail = f"The certificate of {self._host} is not valid, so nothing is fetched from there."
                 raise RemoteTrouble(detail) from error
             detail = f"The server {self._host} cannot be reached; check the address, or try again later."
@@ -281,9 +282,3 @@ class _Download:
         while (left := end - time.monotonic()) > 0:
             self.pulse()
             time.sleep(min(left, _SLICE_SECONDS))
-
-
-def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None

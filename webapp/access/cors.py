@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from config.origins import ANY
 from config.settings import Settings
+from webapp.responses import empty
 
 _METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 _SHOWN = ", ".join(
@@ -47,8 +48,7 @@ def _preflight() -> Response | None:
     asked = request.headers.get("Access-Control-Request-Method")
     if request.method != "OPTIONS" or asked is None or _allowed() is None:
         return None
-    answer = Response(status=204)
-    del answer.headers["Content-Type"]  # there is nothing to have a type
+    answer = empty()
     answer.headers["Access-Control-Allow-Methods"] = _METHODS
     names = request.headers.get("Access-Control-Request-Headers", "").strip()
     if len(names) <= _MAX_NAMES and _NAMES.fullmatch(names):

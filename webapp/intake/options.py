@@ -34,7 +34,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
 _SPELLINGS = {"diarize": "diarise", "keywords": "hotwords"}
-_LATER = ("url", "diarise", "num_speakers", "min_speakers", "max_speakers")
+_LATER = ("diarise", "num_speakers", "min_speakers", "max_speakers")
 """Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
 _LATER_SAID = "{} is not available yet in this version; leave it out."
 

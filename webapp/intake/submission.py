@@ -1,7 +1,5 @@
 """From a form to jobs: all of them, or nothing stays behind."""
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +22,7 @@ from webapp.errors import Problem, bad_option
 from webapp.headers import request_id
 from webapp.intake import backlog, once
 from webapp.intake.bodies import in_address, is_bare, taken
+from webapp.intake.fingerprints import fingerprint, wishes
 from webapp.intake.once import Claim
 from webapp.intake.options import JobRequest
 from webapp.intake.uploads import Form, Recording, Reference
@@ -229,14 +228,13 @@ def being_accepted() -> Problem:
 
 def fingerprint_of(entries: Sequence[Entry]) -> str:
     """The same for requests that ask for the same, however they spell it."""
-    asked = [
+    unusable = [[e.upload] if e.upload not in (None, e.recording.id) else [] for e in entries]
+    return fingerprint(
         [
-            *(e.wanted.options, e.wanted.priority, e.wanted.metadata, e.wanted.webhook_url),
-            *(e.recording.name, e.recording.sha256, *([e.upload] if e.upload not in (None, e.recording.id) else [])),
+            [*wishes(e.wanted), e.recording.name, e.recording.sha256, *named]
+            for e, named in zip(entries, unusable, strict=True)
         ]
-        for e in entries
-    ]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    )
 
 
 def _check_secret(entries: Sequence[Entry]) -> None:

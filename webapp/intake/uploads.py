@@ -11,6 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from pipelines.names import display_name
+from pipelines.stage import SOURCE
 from store import jobs
 from store.files import Storage, Upload
 from webapp.errors import STALLED, Problem, bad_option, stalled
@@ -19,7 +20,6 @@ from webapp.intake.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 FILE = "file"
 REFERENCES = ("url", "upload")
 """Fields that name a recording which is not in the request."""
-SOURCE = "source"
 MAX_FIELD_BYTES = 256 * 1024
 """All fields of a form together, without the files."""
 _BLOCK = 1 << 18

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from pipelines.stage import SOURCE
 from store import uploads
 from webapp.errors import Problem, bad_option
-from webapp.intake.uploads import SOURCE, Recording
+from webapp.intake.uploads import Recording
 from webapp.lookup import find_upload
 from webapp.resumable.writing import lost, settled
 from webapp.services import Services
@@ -39,7 +40,8 @@ def recording_of(s: Services, upload_id: str) -> Recording:
         whole = "" if upload.length is None else f" of {upload.length}"
         detail = f"The upload {upload.id} is not finished, {upload.offset}{whole} bytes are there; send the rest first."
         raise Problem(409, detail, param=FIELD)
-    if upload.taken_at is None and not s.store.files.exists(upload.id, SOURCE):
+    gone = upload.taken_at is None and not s.store.files.exists(upload.id, SOURCE)
+    if gone and uploads.abandon(s.store.database, upload.id):  # else a job has just been made of it
         raise Problem(404, lost(s, upload, missing=SOURCE).detail, param=FIELD)
     return Recording(upload.id, upload.name, upload.length, upload.sha256)
 

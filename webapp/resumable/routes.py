@@ -4,7 +4,7 @@ from email.utils import format_datetime
 from typing import NoReturn
 
 import structlog
-from flask import Blueprint, Flask, Response, jsonify, request
+from flask import Blueprint, Flask, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs, uploads
@@ -15,6 +15,7 @@ from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_upload
 from webapp.openapi import Answer, Header, Operation, documented
+from webapp.responses import empty
 from webapp.resumable import described, overriding, pending
 from webapp.resumable import headers as tus_headers
 from webapp.resumable.body import Incoming
@@ -64,7 +65,7 @@ def speak(response: AnyResponse) -> AnyResponse:
 @documented(_OPTIONS)
 def options(upload_id: str = "") -> AnyResponse:
     """What is spoken here."""
-    answer = _empty(204)
+    answer = empty()
     answer.headers["Allow"] = "OPTIONS, GET, HEAD, PATCH, DELETE" if upload_id else "OPTIONS, POST"
     answer.headers["Tus-Version"] = tus_headers.VERSION
     answer.headers["Tus-Extension"] = EXTENSIONS
@@ -120,7 +121,7 @@ def create() -> AnyResponse:
         raise
     if brings:
         upload = uploads.get(s.store.database, upload.id) or upload
-    answer = _empty(201)
+    answer = empty(201)
     answer.headers["Location"] = schemas.address(s, f"{PATH}/{upload.id}")
     answer.headers["Upload-Offset"] = str(upload.offset)
     return _with_expiry(answer, upload)
@@ -224,7 +225,7 @@ def append(upload_id: str) -> AnyResponse:
             offset = receive(s, hold, upload, body, checksum)
         elif any(body.blocks()):  # in chunks, which say beforehand no more than that they come
             _refuse_more(0)
-    answer = _empty(204)
+    answer = empty()
     answer.headers["Upload-Offset"] = str(offset)
     return _with_expiry(answer, find_upload(s, upload_id))
 
@@ -251,7 +252,7 @@ def delete(upload_id: str) -> AnyResponse:
             raise Problem(409, f"A job was made of this upload; delete it with DELETE /v1/jobs/{upload.id}.")
         raise busy()
     _remove(s, upload.id)
-    return _empty(204)
+    return empty()
 
 
 def _as_it_is(s: Services, upload_id: str) -> ResumableUpload:
@@ -281,12 +282,6 @@ def _check_room(body: Incoming, room: int) -> None:
 
 def _refuse_more(room: int) -> NoReturn:
     raise Problem(413, f"The upload has {room} bytes left, and the request brings more; send only what is missing.")
-
-
-def _empty(status: int) -> AnyResponse:
-    answer = Response(status=status)
-    del answer.headers["Content-Type"]  # there is nothing to have a type
-    return answer
 
 
 def _with_expiry(answer: AnyResponse, upload: ResumableUpload) -> AnyResponse:

@@ -4,8 +4,6 @@ Clients send a request again when they have waited too long, with nothing that s
 recording and the options tell.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from store import idempotency, jobs
 from store.acceptance import HeldKey
 from webapp.access.auth import caller
 from webapp.errors import Problem
+from webapp.intake import fingerprints
 from webapp.intake.options import JobRequest
 from webapp.intake.submission import KEY, Entry, being_accepted, create
 from webapp.intake.uploads import Recording
@@ -42,8 +41,7 @@ class Asked:
     @property
     def fingerprint(self) -> str:
         """The same for requests that ask for the same, whatever they call the recording."""
-        asked = {name: value for name, value in vars(self.wanted).items() if name not in {"stages", "each"}}
-        return hashlib.sha256(json.dumps([asked, self.recording.sha256], sort_keys=True).encode()).hexdigest()
+        return fingerprints.fingerprint([fingerprints.wishes(self.wanted), self.recording.sha256])
 
 
 def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = None, key: HeldKey | None = None) -> bool:
@@ -102,7 +100,7 @@ def share_by_key(s: Services, asked: Asked, key: str, take: Take) -> bool:
 def _make(s: Services, asked: Asked, key: str, take: Take) -> bool:
     """Make the job of a key that was claimed."""
     database, owner, mine = s.store.database, caller().account, asked.recording.id
-    fingerprint = hashlib.sha256(f"{asked.fingerprint} {key}".encode()).hexdigest()
+    fingerprint = fingerprints.fingerprint([asked.fingerprint, key])
     try:
         shared = share(s, asked, take, fingerprint=fingerprint, key=HeldKey(key, owner, mine))
     except BaseException:

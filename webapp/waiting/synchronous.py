@@ -26,9 +26,7 @@ Fields = Mapping[str, Sequence[str]]
 _PRESENCE_SECONDS = 1.0
 """How often the connection is looked at."""
 _LOOK_SECONDS = 10.0
-"""How often the job is looked at although nothing was heard."""
-_CHECK_SECONDS = 15.0
-"""How often it is asked whether the key is still good."""
+"""How often the job is looked at although nothing was heard, and whether the key is still good."""
 _DEFAULTS = {"priority": "high", "formats": "none"}
 """Whoever waits takes the answer, and needs no files made ahead."""
 _STATUSES = {
@@ -67,7 +65,6 @@ class Call:
     def __init__(self, s: Services, request: Request) -> None:
         self._s = s
         self._caller = caller()
-        self._owner = self._caller.account
         self._size = request.content_length
         self.receiver = Receiver(request.environ)
         self._began = jobs.now()
@@ -118,7 +115,7 @@ class Call:
         if self._token is not None:
             left = self._s.waiters.leave(self.job_id, self._token)
             if not self._settled:
-                self._s.departures.add(self.job_id, owner=self._owner, size=self._size, left=left)
+                self._s.departures.add(self.job_id, owner=self._caller.account, size=self._size, left=left)
 
     def submit(
         self, request: Request, read: Callable[[Fields], JobRequest], *, max_field_bytes: int = MAX_FIELD_BYTES
@@ -136,7 +133,7 @@ class Call:
             tasks.flow.QueueUnavailable: The queue cannot be reached.
         """
         s = self._s
-        arriving = s.waiters.arriving(self._owner, self._size)
+        arriving = s.waiters.arriving(self._caller.account, self._size)
         most = s.settings.max_upload_bytes
         try:
             with received(request, s.store.files, max_bytes=most, max_field_bytes=max_field_bytes) as form:
@@ -151,7 +148,7 @@ class Call:
             if self._shared:
                 s.store.files.delete(recording.id)
         finally:
-            s.waiters.arrived(self._owner, self._size, arriving)
+            s.waiters.arrived(self._caller.account, self._size, arriving)
         self.patient()  # only now: however long the recording took to arrive, its job has just begun
 
     def wait(self) -> Job:
@@ -204,7 +201,7 @@ class Call:
                     raise ClientGone
                 if s.listening.closed:
                     raise _stopping()
-                if time.monotonic() - checked >= _CHECK_SECONDS:
+                if time.monotonic() - checked >= _LOOK_SECONDS:
                     check_again(s, self._caller)
                     checked = time.monotonic()
                 left = self._end - time.monotonic()
