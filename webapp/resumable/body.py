@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from flask import Request
@@ -35,7 +35,7 @@ class Incoming:
         # The server's reader of chunks loses its place when it is interrupted, the other one goes on where it was.
         self._patience = SILENCE_SECONDS if self.length is None else PAUSE_SECONDS
 
-    def blocks(self, pause: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    def blocks(self, pause: Callable[[], None] = lambda: None) -> Generator[bytes, None, None]:
         """What arrives, in order. Ends with the body, or when it breaks off.
 
         Args:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -226,11 +226,12 @@ def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None
             writing.save()
         writing.hold.check()
 
-    for block in body.blocks(pause):
-        writing.add(block)
-        if total is not None:
-            total.update(block)
-        writing.save_now_and_then(may_count=checksum is None)
+    with closing(body.blocks(pause)) as blocks:  # whatever happens, nobody is called when this is over
+        for block in blocks:
+            writing.add(block)
+            if total is not None:
+                total.update(block)
+            writing.save_now_and_then(may_count=checksum is None)
     if not body.whole:
         if checksum is None:
             writing.save()
