@@ -77,7 +77,8 @@ def begin(
 
 def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
     """With its first piece of work the job runs, and with its first chunk the stage."""
-    job = update(Job).where(Job.id == piece.job_id, Job.status == "queued").values(status="running", started_at=at)
+    began = func.coalesce(Job.started_at, at)
+    job = update(Job).where(Job.id == piece.job_id, Job.status == "queued").values(status="running", started_at=began)
     whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.status == "pending")
     session.execute(job)
     session.execute(update(Step).where(whole).values(status="running", started_at=at))

@@ -55,6 +55,9 @@ def ask(database: Database, job_id: str, lane: str, *, limits: Mapping[str, int]
         moved = kept or changed(session, this.where(elsewhere).values(lane=lane, admitted_at=None))
         # Whoever left a lane made room there, for jobs of any priority.
         given = _give(session, job.owner, PRIORITIES if moved and lane != NET else (job.priority,), limits)
+        if moved and not kept:
+            # What has been fetched and waits now is queued again, for all to see; it began when it began.
+            changed(session, this.where(Job.status == "running", Job.lane != NET, waits()).values(status="queued"))
         return [job_id, *given] if kept else given
 
 

@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import update
 
 from config.settings import Settings
-from store import Store, jobs, open_store, steps
+from store import Store, jobs, open_store, positions, steps
 from store.models import Job, Step
 from store.steps import LOST_SECONDS, Begin, Piece
 from tasks.capacity import Capacity
@@ -236,11 +236,19 @@ def test_a_fetched_job_asks_for_its_turn(flow: Flow, store: Store, settings: Set
         assert client.llen("net\x06\x163") == 1, "it need not wait for that"
     queued(settings)
     do(store, fetched, "fetch")
+    begun = jobs.get(store.database, fetched)
     flow.advance(fetched)
     assert queued(settings) == []
+    waiting = jobs.get(store.database, fetched)
+    assert begun is not None and waiting is not None
+    assert (begun.status, waiting.status) == ("running", "queued")
+    assert positions.queue_position(store.database, waiting) == TURNS + 1
     jobs.cancel(store.database, uploads[0])
     flow.ended(uploads[0])
     assert queued(settings) == [("cpu", "stage.normalise", [fetched], ["stage.chunk"])]
+    do(store, fetched, "normalise")
+    again = jobs.get(store.database, fetched)
+    assert again is not None and (again.status, again.started_at) == ("running", begun.started_at)
 
 
 def test_large_recordings_leave_a_process_to_others(flow: Flow, store: Store, settings: Settings) -> None:
