@@ -14,9 +14,9 @@ HOURS = (DONE, TOO_LONG)
 
 @case(*HOURS, seconds=(35_990, 36_010), long=True)
 def bomb_flac_of_10_hours_of_silence(_: Workshop) -> bytes:
-    """Frames of eight seconds, each of which says that all its samples are 0."""
-    frames = 36_000 * 8000 // 65_536
-    info = struct.pack(">HH", 65_535, 65_535) + bytes(6) + (8000 << 44 | 15 << 36 | frames * 65_536).to_bytes(8, "big")
+    """Frames of four seconds, each of which says that all its samples are 0."""
+    frames = 36_000 * 8000 // 32_768
+    info = struct.pack(">HH", 32_768, 32_768) + bytes(6) + (8000 << 44 | 15 << 36 | frames * 32_768).to_bytes(8, "big")
     return b"fLaC\x80" + (34).to_bytes(3, "big") + info + bytes(16) + b"".join(_flac_frame(n) for n in range(frames))
 
 

@@ -173,8 +173,8 @@ def mp3_1000_tags_one_after_another(w: Workshop) -> bytes:
 
 
 @case(DONE)
-def mp3_tag_of_20000_chapters(w: Workshop) -> bytes:
-    chapters = b"".join(id3_frame(b"CHAP", b"%d\0" % n + b"\xff" * 16) for n in range(20_000))
+def mp3_tag_of_5000_chapters(w: Workshop) -> bytes:
+    chapters = b"".join(id3_frame(b"CHAP", b"%d\0" % n + b"\xff" * 16) for n in range(5_000))
     return id3(chapters) + w.sound("mp3")
 
 
