@@ -24,7 +24,7 @@ _UNDECODED = re.compile(
 _BROKEN = re.compile(
     r"CRC mismatch|exceeds (max length|containing master element)|Failed to compensate for timestamp delta"
 )
-_NOT_ALLOWED = re.compile(r"Codec \(\w+\) not on whitelist")
+_NOT_ALLOWED = re.compile(r"Codec \(([\w.]+)\) not on whitelist")
 """A picture's decoder, which we did not ask for: no error of the file, and a line of 3000 letters."""
 _ENDED_EARLY = re.compile(r"File ended prematurely|partial file")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
@@ -62,6 +62,8 @@ class Report:
         """Seconds of audio made so far."""
         self.no_track = False
         self.no_decoder = False
+        self.not_allowed: set[str] = set()
+        """Decoders that ffmpeg wanted to open and may not; nearly always those of pictures."""
         self.no_mix = False
         """Nobody says what these channels are. ffmpeg gives up, or takes them for a cinema's and drops the bass one."""
         self.no_index = False
@@ -127,9 +129,10 @@ class Report:
             self.has_video |= "(attached pic)" not in text
 
     def _error(self, text: str) -> None:
-        if _NOT_ALLOWED.match(text):
+        if refused := _NOT_ALLOWED.match(text):
+            self.not_allowed.add(refused[1])
             return
-        self.errors.append(text[:_KEPT])
+        self.errors.append("".join(c if c.isprintable() else "?" for c in text[:_KEPT]))
         self._repeats_undecoded = bool(_UNDECODED.search(text))
         self.undecoded += self._repeats_undecoded
         self.broken |= bool(_BROKEN.search(text))

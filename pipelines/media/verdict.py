@@ -75,7 +75,7 @@ def _without_sound(report: Report, status: int) -> InputError:
         return NoAudio("This file has no audio track: send one with sound.")
     if report.demuxer is None:
         return UnsupportedMedia(_unreadable(report))
-    if report.no_decoder:
+    if report.no_decoder or report.codec in report.not_allowed:
         return UnsupportedMedia(f"The audio codec of this file ({report.codec}) is not one we can decode.")
     if report.undecoded or status or not report.sample_rate:
         return UnsupportedMedia("Nothing in this file can be decoded: it is damaged or protected against copying.")

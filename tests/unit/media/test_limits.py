@@ -121,12 +121,13 @@ def test_a_full_disk_passes_by_itself(tmp_path):
     assert not target.is_symlink()
 
 
-def test_an_ffmpeg_killed_from_outside_may_be_tried_again(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_ffmpeg_killed_from_outside_may_be_tried_again(tmp_path, number):
     source = media_samples.long_silence(tmp_path / "source", 9 * 3600)
 
     def kill(done: float, total: float) -> None:
         for child in psutil.Process().children():
-            child.send_signal(signal.SIGKILL)
+            child.send_signal(number)
 
     with pytest.raises(TransientError) as caught:
         normalise(source, tmp_path / "audio.wav", limits=Limits(), progress=kill)

@@ -133,3 +133,44 @@ def test_the_web_process_may_import_all_this():
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_decoder_of_a_cover_is_no_error_and_that_of_the_sound_is_known():
+    report = Report()
+    report.log_line("[png @ 0x1] [error] Codec (png) not on whitelist 'aac,mp3'")
+    report.log_line("[info] Input #0, mp3, from 'file:source':")
+    report.log_line("[info]   Stream #0:0: Audio: roq_dpcm, 22050 Hz, mono, s16")
+    assert (list(report.errors), report.damaged, report.codec in report.not_allowed) == ([], False, False)
+    report.log_line("[roq_dpcm @ 0x2] [error] Codec (roq_dpcm) not on whitelist 'aac,mp3'")
+    assert report.codec in report.not_allowed
+
+
+def test_what_is_kept_for_the_log_cannot_steer_a_terminal():
+    report = Report()
+    report.log_line("[x @ 0x1] [error] a\u009b31mb\u202ec\u2028d")
+    assert list(report.errors) == ["a?31mb?c?d"]
+
+
+def test_lost_silence_is_damage():
+    report = Report()
+    report.log_line("[Parsed_aresample_2 @ 0x1] [SWR @ 0x2] [error] Failed to compensate for timestamp delta of 3589.9")
+    assert report.damaged
+
+
+def test_only_its_own_word_says_that_ffmpeg_was_stopped():
+    report = Report()
+    report.log_line("[error] Operation not permitted")
+    assert not report.stopped
+    report.log_line("[info] Exiting normally, received signal 15.")
+    assert report.stopped
+
+
+def test_only_decoders_of_sound_are_allowed():
+    listed = subprocess.run([find_ffmpeg(), "-v", "quiet", "-decoders"], capture_output=True, text=True, check=True)
+    kinds = {line.split()[1]: line.split()[0][0] for line in listed.stdout.splitlines() if len(line.split()) > 2}
+    assert kinds["h264"] == "V"
+    allowed = tool.DECODERS.split(",")
+    assert len(allowed) == len(set(allowed))
+    assert {kinds.get(name, "A") for name in allowed} == {"A"}
+    common = "aac ac3 alac amrnb amrwb ape dca eac3 flac mp2float mp3float opus pcm_s16le vorbis wavpack wmav2"
+    assert {name for name in common.split() if kinds.get(name)} <= set(allowed)
