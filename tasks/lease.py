@@ -33,9 +33,9 @@ def install(worker: Worker) -> None:
 
         def start(self, consumer: Any) -> None:
             worker.queues = sorted(consumer.app.amqp.queues.consume_from)
+            children = int(consumer.pool.num_processes or 1)
 
             def here() -> None:
-                children = int(consumer.pool.num_processes or 1)
                 worker.store.events.here(worker.name, worker.queues, children=children)
 
             here()
