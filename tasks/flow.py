@@ -29,6 +29,7 @@ from config.settings import Settings
 from pipelines.stage import Stage, discover, needs_of
 from store import Store, jobs, standing, steps, turns
 from store.figures import SENT_AT
+from store.file_errors import StorageAway
 from store.models import ACTIVE, WHOLE, Job
 from tasks.app import CPU, NET, make_app
 from tasks.capacity import Capacity
@@ -97,7 +98,7 @@ class Flow:
         try:
             if (owner := turns.account_of(self.store.database, job_id)) is not None:
                 self.admit(owner)
-        except (QueueUnavailable, SQLAlchemyError) as error:
+        except (QueueUnavailable, SQLAlchemyError, StorageAway) as error:
             log.warning("whose turn it is after job %s is seen to later: %s", job_id, type(error).__name__)
 
     def check(self) -> None:
@@ -142,7 +143,7 @@ class Flow:
             if job.lane == lane and job.admitted_at is not None:
                 self._send(job, anew=anew)
             else:
-                self._begin(turns.ask(self.store.database, job.id, lane, limits=self.capacity.turns()))
+                self._begin(turns.ask(self.store.database, job.id, lane, limits=self.capacity.turns()), job.id)
 
     def _lane(self, job: Job) -> str:
         """What a job needs a turn for."""
@@ -158,18 +159,24 @@ class Flow:
         whole = any(stage.each and stage.name not in finished for stage in planned.values())
         return turns.PREPARE if large and whole and CPU in queues else turns.WORK
 
-    def _begin(self, job_ids: Sequence[str]) -> None:
-        """Queue jobs that have got their turn just now."""
+    def _begin(self, job_ids: Sequence[str], own: str | None = None) -> None:
+        """Queue jobs that have got their turn just now; what is wrong with others than ``own`` is not the caller's."""
+        wrong: Exception | None = None
         for n, job_id in enumerate(job_ids):
             try:
                 job = jobs.get(self.store.database, job_id)
                 if job is not None and job.status in ACTIVE:
                     self._send(job, anew=True)
-            except (BrokerError, RedisError, SQLAlchemyError):
+            except (BrokerError, RedisError, SQLAlchemyError, StorageAway):
                 turns.give_back(self.store.database, job_ids[n:])
                 raise
-            except Exception:  # whoever made room is another job, which this one's trouble does not concern
-                log.exception("job %s cannot be queued now; upkeep tries again", job_id)
+            except Exception as error:
+                if job_id == own:
+                    wrong = error
+                else:
+                    log.exception("job %s cannot be queued now; upkeep tries again", job_id)
+        if wrong is not None:
+            raise wrong
 
     def _send(self, job: Job, *, anew: bool) -> None:
         planned = {name: self.stages[name] for name in job.stages}

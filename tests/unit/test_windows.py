@@ -303,6 +303,11 @@ def test_one_job_that_cannot_be_queued_does_not_hold_up_the_others(
         jobs.cancel(store.database, job_id)
         flow.ended(job_id)
     assert [arguments[0] for _, _, arguments, _ in queued(settings)] == [good]
+    jobs.cancel(store.database, bad)
+    assert jobs.retry(store.database, bad)
+    jobs.cancel(store.database, good)
+    with pytest.raises(FileNotFoundError):
+        flow.submit(bad)
 
 
 def test_a_job_with_a_stage_that_is_gone_gives_its_turn_to_the_next(
