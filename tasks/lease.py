@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from celery import bootsteps
+from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 
 from tasks.worker import Worker
@@ -20,8 +21,42 @@ PRESENCE_SECONDS = 5.0
 """How often a worker says that it is there (it counts as gone after store.events.PRESENCE_SECONDS)."""
 
 
+class _Held(redis_transport.QoS):
+    """The messages that a connection has brought.
+
+    As it comes, whatever is still done with them after the connection broke asks the channel for its address, which it
+    has no more; that error is none that the consumer knows, and would end the worker.
+    """
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Put them back if that can be done, or leave them to the visibility timeout."""
+        try:
+            super().restore_unacked_once(stderr)
+        except Exception as error:  # whatever it is, the connection is of no use any more
+            held = self._delivered if self._delivered is not None else {}
+            log.warning("%d messages are given out again later: %s", len(held), error)
+            held.clear()
+
+    def ack(self, delivery_tag: str) -> None:
+        """Take a message off the queue. Whoever gets it once more finds its work done."""
+        if self._connected():
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Put a message back, or drop it."""
+        if self._connected():
+            super().reject(delivery_tag, requeue)
+
+    def _connected(self) -> bool:
+        if self.channel.connection is not None and not self.channel.closed:
+            return True
+        log.info("a message's connection is gone; it is given out again")
+        return False
+
+
 def install(worker: Worker) -> None:
     """Add both to every worker started from this app."""
+    redis_transport.Channel.QoS = _Held
 
     class Lease(bootsteps.StartStopStep):
         """Renews the hold on delivered messages."""
