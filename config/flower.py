@@ -9,9 +9,12 @@ from typing import Any
 from flower.views.monitor import Metrics
 from tornado.web import authenticated
 
+from config import logging as longhand_logging
 from config.settings import Settings
 
 _settings = Settings()
+# Like everybody's, without secrets: tornado adds no handler of its own where there is one.
+longhand_logging.configure(_settings)
 if _settings.flower_password is None:
     # Flower can start, stop and read tasks: without a password it does not start at all.
     sys.exit("Flower needs a password: set FLOWER_PASSWORD.")
