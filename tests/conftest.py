@@ -27,10 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class StacksApart(LoadScopeScheduling):
-    """One process works off the tests with whole installations, in order; the other the unit tests meanwhile."""
+    """Of two processes each works off one half of the tests with whole installations, in order, then unit tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::")[0] if nodeid.startswith("tests/unit/") else "stacks"
+        if nodeid.startswith("tests/unit/"):
+            return nodeid.split("::")[0]
+        return "faults" if "/faults/" in nodeid else "stacks"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksApart:

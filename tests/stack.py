@@ -145,13 +145,9 @@ class Stack:
             for n in range(1, self.gpu_workers + 1):
                 self.start_worker(f"gpu{n}", "gpu", 1)
             if self.beat:
-                self.start(
-                    "beat", ["celery", "-A", "tasks.main", "beat", "-s", str(self.folder / "beat"), "--pidfile="]
-                )
+                self.start_beat()
             if self.flower:
-                self.start(
-                    "flower", ["celery", "-A", "tasks.main", "flower", f"--conf={ROOT / 'config' / 'flower.py'}"]
-                )
+                self.start_flower()
             self.wait_ready()
         except BaseException:
             self.close()
@@ -177,6 +173,17 @@ class Stack:
 
     def start_web(self) -> None:
         self.start("web", ["gunicorn", "-c", str(ROOT / "config" / "gunicorn.py"), "webapp.main:app"])
+
+    def reload_web(self) -> None:
+        """Have gunicorn replace its processes, each after its last request."""
+        self.processes["web"].send_signal(signal.SIGHUP)
+
+    def start_beat(self, number: int = 1) -> None:
+        name = f"beat{number}" if number > 1 else "beat"
+        self.start(name, ["celery", "-A", "tasks.main", "beat", "-s", str(self.folder / name), "--pidfile="])
+
+    def start_flower(self) -> None:
+        self.start("flower", ["celery", "-A", "tasks.main", "flower", f"--conf={ROOT / 'config' / 'flower.py'}"])
 
     def start_worker(self, name: str, queue: str, children: int, *, pool: str = "prefork") -> None:
         size = ["--pool", pool, "--concurrency", str(children), "--without-mingle", "--without-gossip"]
