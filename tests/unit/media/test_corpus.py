@@ -20,8 +20,6 @@ from tests.hostile import DONE, Case, Workshop, corpus
 from tests.hostile.alone import LIMITS
 from tests.hostile.watching import Watched
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 CASES = corpus()
 WORKERS = 2
 MEMORY_BYTES = 1 << 30
