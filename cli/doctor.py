@@ -81,7 +81,7 @@ def examine(client: Client) -> Iterator[Finding]:
     yield Finding("ok", "settings", f"valid; {len(settings.model_fields_set)} of them set")
     for sentence in misspelt(os.environ):
         yield Finding("note", "settings", sentence)
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (ffmpeg, redis, device, data, record, model)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (ffmpeg, redis, broker, device, data, record, model)
     for check in checks:
         yield from check(settings)
     yield from server(client, settings)
@@ -150,6 +150,14 @@ def redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("bad", "Redis", str(error))
         return
     yield Finding("ok", "Redis", f"our own will be started: {'.'.join(map(str, found.version))}")
+
+
+def broker(settings: Settings) -> Iterator[Finding]:
+    """Whether the broker answers, where that is not Redis."""
+    if settings.broker_url is None:
+        return
+    trouble = preflight.broker_trouble(settings)
+    yield Finding("bad" if trouble else "ok", "RabbitMQ", trouble or "the one of BROKER_URL answers")
 
 
 def device(settings: Settings) -> Iterator[Finding]:

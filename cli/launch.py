@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli import redis_server
 from cli.client import ApiError, Client
 from cli.places import Places
-from cli.preflight import Refused
+from cli.preflight import Refused, broker_trouble
 from cli.processes import end_descendants
 from cli.redis_server import RedisTrouble
 from cli.stack import Program, environment, programs
@@ -103,6 +103,8 @@ def _prepare(settings: Settings, supervisor: Supervisor, own_redis: Path | None)
             raise Refused(
                 "The Redis of REDIS_URL does not answer: start it, or unset REDIS_URL to use our own."
             ) from error
+    if settings.broker_url is not None and (trouble := broker_trouble(settings)) is not None:
+        raise Refused(trouble)
     try:
         open_store(settings).database.upgrade()
     except (SQLAlchemyError, OSError, ImportError) as error:

@@ -169,6 +169,20 @@ def database_trouble(url: str) -> str | None:
     return None
 
 
+def broker_trouble(settings: Settings) -> str | None:
+    """What stands in the way of using the RabbitMQ of BROKER_URL; None if nothing does."""
+    from kombu.exceptions import OperationalError
+
+    from tasks import rabbit
+    from tasks.app import make_app
+
+    try:
+        rabbit.ask(make_app(settings, {}, sends_only=True))
+    except OperationalError:
+        return "The RabbitMQ of BROKER_URL does not answer, or refuses user or vhost: check address and server."
+    return None
+
+
 def _sqlite_trouble(path: Path) -> str | None:
     path = path.absolute()
     if not path.exists():

@@ -65,7 +65,8 @@ def redaction(settings: Settings, environment: Mapping[str, str] = os.environ) -
 def _secrets(settings: Settings, environment: Mapping[str, str]) -> set[str]:
     values = [getattr(settings, name) for name in type(settings).model_fields]
     found = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
-    addresses = (settings.database_url, settings.redis_url, settings.storage_url)
+    brokers = (settings.broker_url or "").split(";")
+    addresses = (settings.database_url, settings.redis_url, settings.storage_url, *brokers)
     found |= {_password(address) for address in addresses if address}
     found |= {environment.get(name, "") for name in _ENVIRONMENT}
     return {secret for secret in found if len(secret) >= _LEAST}

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from config.env_example import example
 from config.models import known_names, meaning
 from config.origins import ANY, origins
+from config.redis_socket import celery_socket
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
@@ -104,6 +105,8 @@ class Settings(BaseSettings):
     """Address (SQLAlchemy) of the record; unset: SQLite in DATA_DIR."""
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Redis: broker, progress and events. redis://, rediss:// or unix:///path/to.sock."""
+    broker_url: str | None = None
+    """Another broker than Redis: RabbitMQ, amqp://user:password@host:5672/vhost (several of one cluster with ; between them) or amqps://. Unset: REDIS_URL, which is needed in any case. See docs/operate.md."""  # noqa: E501
     storage_url: str | None = None
     """Where recordings and results are kept, file:// or s3://bucket/prefix; unset: DATA_DIR/jobs."""
     retention_days: float = Field(30, ge=0)
@@ -212,6 +215,11 @@ class Settings(BaseSettings):
             raise ValueError("STORAGE_URL on another machine needs a DATABASE_URL of PostgreSQL, not SQLite")
         if self.redis_url.split(":")[0] not in {"redis", "rediss", "unix"}:
             raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")
+        if self.broker_url is not None:
+            schemes = [url.partition("://")[0] for url in self.broker_url.split(";")]
+            # The library would hold the certificates of all servers against the name of the first.
+            if set(schemes) != {"amqp"} and schemes != ["amqps"]:
+                raise ValueError("BROKER_URL must begin with amqp:// or amqps://; without it REDIS_URL serves")
         return self
 
     def check_bind(self) -> None:
@@ -242,12 +250,10 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """The Redis address as Celery spells it."""
-        if self.redis_url.startswith("unix://"):
-            path, _, query = self.redis_url.removeprefix("unix://").partition("?")
-            database = next((p[3:] for p in query.split("&") if p.startswith("db=")), "0")
-            return f"redis+socket://{path}?virtual_host={database}"
-        return self.redis_url
+        """The address of the broker as Celery spells it."""
+        if self.broker_url is not None:
+            return self.broker_url
+        return celery_socket(self.redis_url) if self.redis_url.startswith("unix://") else self.redis_url
 
     @property
     def max_upload_bytes(self) -> int:

@@ -42,22 +42,22 @@ class RecordFigures:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The messages of one priority on one queue."""
+    """The messages of one priority on one queue; of all of them where the broker does not tell them apart."""
 
     queue: str
     priority: str
     messages: int
-    oldest: float
-    """Seconds since the oldest of them was sent; 0: there is none."""
+    oldest: float | None
+    """Seconds since the oldest of them was sent; 0: there is none; None: nobody can tell."""
 
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """What Redis tells."""
+    """What the broker tells."""
 
     waiting: list[Waiting]
-    unacknowledged: int
-    """Messages that workers hold: being worked on, or to be tried again later."""
+    unacknowledged: int | None
+    """Messages that workers hold: being worked on, or to be tried again later; None: it does not tell."""
 
 
 def of_record(database: Database) -> RecordFigures:
@@ -91,7 +91,7 @@ def _oldest_queued(session: Session) -> float:
 
 
 class Queues:
-    """The queues of Celery, looked at without taking anything from them.
+    """The queues of Celery in Redis, looked at without taking anything from them.
 
     Args:
         url: Address of Redis. Nothing is connected before they are looked at.

@@ -8,6 +8,7 @@ from kombu import Exchange, Queue
 
 from config.settings import Settings
 from pipelines.stage import Stage
+from tasks import rabbit
 
 if TYPE_CHECKING:
     AnyTask = Task[Any, Any]
@@ -26,19 +27,25 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
     Args:
         settings: What the operator chose.
         stages: All stages by name.
-        sends_only: Whether nobody will listen with it: then a Redis that hangs is noticed within seconds. (A worker
+        sends_only: Whether nobody will listen with it: then a broker that hangs is noticed within seconds. (A worker
             listens by a call that is meant to hang.)
     """
     app = Celery("longhand", broker=settings.broker, set_as_current=False)
     queues = sorted({CPU, NET, *(s.queue for s in stages.values())})
     exchange = Exchange("longhand", type="direct")
+    on_rabbit = rabbit.is_broker(app)
     app.conf.update(_settings(settings))
     app.conf.update(
         # Each its own routing key: queues that share one would each get a copy of every message.
-        task_queues=[Queue(name, exchange, routing_key=name) for name in queues],
+        task_queues=[
+            rabbit.queue(name, exchange) if on_rabbit else Queue(name, exchange, routing_key=name) for name in queues
+        ],
+        beat_schedule=_schedule(app, settings),
         task_routes={f"stage.{s.name}": {"queue": s.queue} for s in stages.values()} | {"webhook.*": {"queue": NET}},
     )
-    if sends_only:
+    if on_rabbit:
+        app.conf.update(rabbit.configuration(settings, sends_only=sends_only))
+    elif sends_only:
         # Somebody waits for it, and what could not be queued is told so, or queued by upkeep.
         quick: dict[str, float] = {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 0}
         # As long where nobody listens: a Redis that is just being started anew is worth waiting for, by short steps.
@@ -49,7 +56,7 @@ def make_app(settings: Settings, stages: Mapping[str, Stage], *, sends_only: boo
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
-    return {**_messages(), **_workers(settings), **_broker(settings), **_schedule(settings)}
+    return {**_messages(), **_workers(settings), **_broker(settings)}
 
 
 def _messages() -> dict[str, Any]:
@@ -117,16 +124,15 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _schedule(settings: Settings) -> dict[str, Any]:
+def _schedule(app: Celery, settings: Settings) -> dict[str, Any]:
+    first = rabbit.priority(app, 0)
     return {
-        "beat_schedule": {
-            "upkeep": {
-                "task": "job.upkeep",
-                "schedule": settings.upkeep_seconds,
-                # One that waited longer than this has been overtaken by the next.
-                "options": {"expires": settings.upkeep_seconds, "priority": 0},
-            },
-            "webhooks": {"task": "webhook.due", "schedule": 15.0, "options": {"expires": 15.0, "priority": 0}},
-            "sweep": {"task": "job.sweep", "schedule": 3600.0, "options": {"expires": 3600.0}},
+        "upkeep": {
+            "task": "job.upkeep",
+            "schedule": settings.upkeep_seconds,
+            # One that waited longer than this has been overtaken by the next.
+            "options": {"expires": settings.upkeep_seconds, "priority": first},
         },
+        "webhooks": {"task": "webhook.due", "schedule": 15.0, "options": {"expires": 15.0, "priority": first}},
+        "sweep": {"task": "job.sweep", "schedule": 3600.0, "options": {"expires": 3600.0}},
     }

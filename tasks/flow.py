@@ -28,9 +28,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from pipelines.stage import Stage, discover, needs_of
 from store import Store, jobs, standing, steps, turns
-from store.figures import SENT_AT
+from store.figures import SENT_AT, QueueFigures
 from store.file_errors import StorageAway
 from store.models import ACTIVE, WHOLE, Job
+from tasks import rabbit
 from tasks.app import CPU, NET, make_app
 from tasks.capacity import Capacity
 
@@ -108,6 +109,9 @@ class Flow:
             QueueUnavailable: The broker cannot be reached.
         """
         try:
+            if rabbit.is_broker(self.app):
+                rabbit.ask(self.app)
+                return
             with self.app.producer_or_acquire() as producer:
                 producer.connection.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=True)
                 # Redis is asked: its transport would find out only with the first message.
@@ -123,11 +127,21 @@ class Flow:
             QueueUnavailable: The broker cannot be reached.
         """
         try:
+            if rabbit.is_broker(self.app):
+                return sum(one.messages for one in rabbit.look(self.app, list(self.app.amqp.queues)).waiting)
             with self.app.connection_for_read() as connection, connection.channel() as channel:
                 ask: Any = channel
                 return sum(ask.queue_declare(name).message_count for name in self.app.amqp.queues)
         except (BrokerError, RedisError) as error:
             raise QueueUnavailable("the queue cannot be reached") from error
+
+    def figures(self) -> QueueFigures | None:
+        """What waits on RabbitMQ; None where the broker is Redis, which ``store.figures.Queues`` looks at.
+
+        Raises:
+            kombu.exceptions.OperationalError: It cannot be asked.
+        """
+        return rabbit.look(self.app, sorted(self.app.amqp.queues)) if rabbit.is_broker(self.app) else None
 
     def _go(self, job_id: str, *, anew: bool) -> None:
         job = jobs.get(self.store.database, job_id)
@@ -232,7 +246,8 @@ class Flow:
 
     def _message(self, name: str, job: Job, queue: str, item: int = WHOLE) -> Any:
         args = [job.id] if item == WHOLE else [job.id, item]
-        return self.app.signature(name, args=args, immutable=True, queue=queue, priority=jobs.PRIORITIES[job.priority])
+        priority = rabbit.priority(self.app, jobs.PRIORITIES[job.priority])
+        return self.app.signature(name, args=args, immutable=True, queue=queue, priority=priority)
 
 
 def ready(planned: Mapping[str, Stage], finished: AbstractSet[str]) -> list[Stage]:

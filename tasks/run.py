@@ -18,7 +18,7 @@ from store import jobs, steps, usage
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
-from tasks import webhooks
+from tasks import rabbit, webhooks
 from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
@@ -236,7 +236,8 @@ def _patiently(task: AnyTask, action: Callable[[], None]) -> None:
 def _again(task: AnyTask, seconds: float, error: BaseException | None = None) -> NoReturn:
     """Deliver this message again after some seconds."""
     try:
-        raise task.retry(exc=error if isinstance(error, Exception) else None, countdown=seconds)
+        queue = str((task.request.delivery_info or {}).get("routing_key"))
+        raise task.retry(exc=error if isinstance(error, Exception) else None, **rabbit.later(task.app, queue, seconds))
     except Reject as refused:
         # The broker does not take the new message: then it keeps the old one.
         time.sleep(min(seconds, 5.0))

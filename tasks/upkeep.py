@@ -9,6 +9,7 @@ from pathlib import Path
 
 from store import idempotency, jobs, standing, steps, turns, uploads
 from store.models import ACTIVE
+from tasks import rabbit
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -40,11 +41,11 @@ def register(worker: Worker) -> None:
 def look_after_jobs(worker: Worker) -> None:
     """Look after all jobs once; two at a time do no harm."""
     store = worker.store
-    emptied = store.events.emptied()
-    if emptied:
-        # The queues are gone with everything else in Redis; the record is not.
+    on_rabbit = rabbit.is_broker(worker.app)
+    if rabbit.emptied(worker.app) if on_rabbit else store.events.emptied():
+        # The queues are gone with everything else on the broker; the record is not.
         _each("submit job", standing.unfinished(store.database), worker.flow.submit)
-        store.events.remember()
+        rabbit.remember(worker.app) if on_rabbit else store.events.remember()
     silent = ABANDONED_TIMEOUTS * worker.settings.visibility_timeout_seconds
     abandoned = steps.stale(store.database, seconds=silent)
     _each("submit job", abandoned, worker.flow.submit)

@@ -21,6 +21,7 @@ from config.settings import Settings
 from config.version import program_version
 from store import deliveries, jobs, keys, views
 from store.models import Delivery
+from tasks import rabbit
 from tasks.app import NET, AnyTask
 from tasks.flow import Flow
 from tasks.posting import Outcome, post
@@ -198,10 +199,10 @@ def _settle(worker: "Worker", delivery: Delivery, outcome: Outcome) -> None:
     log.info("delivery %s (%s of job %s): %s, %s", name, delivery.event, delivery.job_id, answer, what)
     if again is not None and (pause := (again - at).total_seconds()) <= SOON_SECONDS:
         # A little late rather than a little early, when it would not be due yet.
-        _message(worker.flow, name, countdown=pause + 0.1)
+        _message(worker.flow, name, **rabbit.later(worker.app, NET, pause + 0.1))
 
 
-def _message(flow: Flow, delivery_id: str, **options: float) -> None:
+def _message(flow: Flow, delivery_id: str, **options: Any) -> None:
     signature: Any = flow.app.signature("webhook.deliver", args=[delivery_id], immutable=True, queue=NET)
     # Before recordings that wait to be fetched: a delivery takes seconds.
-    signature.apply_async(priority=0, **options)
+    signature.apply_async(priority=rabbit.priority(flow.app, 0), **options)

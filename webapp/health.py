@@ -12,7 +12,7 @@ from store.events import Worker
 from webapp.models import public_model
 from webapp.openapi import Answer, Header, Operation, documented
 from webapp.schemas import Warn
-from webapp.services import Services, services
+from webapp.services import BROKER, Services, services
 
 routes = Blueprint("health", __name__)
 
@@ -142,6 +142,8 @@ def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
         "redis": _check(up["workers"], "Redis does not answer; see whether it runs (REDIS_URL)."),
         "storage": _check(up["storage"], "Files cannot be stored; see whether there is space (STORAGE_URL)."),
     }
+    if BROKER in up:
+        checks[BROKER] = _check(up[BROKER], "RabbitMQ does not answer; see whether it runs (BROKER_URL).")
     for queue in sorted(s.flow.app.amqp.queues):
         checks[f"queue {queue}"] = _check(queue in served, f"No worker serves the queue {queue}; start one.")
     return checks, there

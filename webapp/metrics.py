@@ -49,8 +49,8 @@ _OTHER = "other"
 @documented(
     Operation(
         summary="Figures for Prometheus",
-        description="Of the whole installation, whichever of its processes answers. Where the database or Redis does "
-        "not answer, longhand_up says so and the rest is given all the same.",
+        description="Of the whole installation, whichever of its processes answers. Where the database, Redis or the "
+        "broker does not answer, longhand_up says so and the rest is given all the same.",
         answers={
             200: Answer(
                 "The text format of Prometheus, or OpenMetrics where Accept prefers it.",
@@ -97,7 +97,11 @@ class Figures(Collector):
         yield InfoMetricFamily("longhand_build", "Which version runs.", {"version": program_version()})
         up = GaugeMetricFamily("longhand_up", "Whether a part of the installation answers.", labels=["part"])
         up.add_metric(["database"], float(found["record"] is not None))
-        up.add_metric(["redis"], float(found["queues"] is not None and found["workers"] is not None))
+        if self._s.settings.broker_url:
+            up.add_metric(["redis"], float(found["workers"] is not None))
+            up.add_metric(["rabbitmq"], float(found["queues"] is not None))
+        else:
+            up.add_metric(["redis"], float(found["queues"] is not None and found["workers"] is not None))
         yield up
         target = "Longest time that work should wait for a worker (QUEUE_WAIT_TARGET_SECONDS)."
         seconds = self._s.settings.queue_wait_target_seconds
@@ -183,11 +187,15 @@ def _of_queues(found: QueueFigures) -> Iterable[Metric]:
     age = GaugeMetricFamily("longhand_queue_oldest_message_seconds", text, labels=labels)
     for one in found.waiting:
         depth.add_metric([one.queue, one.priority], one.messages)
-        age.add_metric([one.queue, one.priority], one.oldest)
+        if one.oldest is not None:
+            age.add_metric([one.queue, one.priority], one.oldest)
     yield depth
-    yield age
-    text = "Messages that workers hold: work under way, and work to be tried again later."
-    yield GaugeMetricFamily("longhand_queue_unacknowledged_messages", text, found.unacknowledged)
+    # What RabbitMQ does not tell is left out: a zero would look as if nothing waited.
+    if age.samples:
+        yield age
+    if found.unacknowledged is not None:
+        text = "Messages that workers hold: work under way, and work to be tried again later."
+        yield GaugeMetricFamily("longhand_queue_unacknowledged_messages", text, found.unacknowledged)
 
 
 def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:

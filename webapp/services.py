@@ -24,6 +24,8 @@ from webapp.waiting.departures import Departure, Departures
 log = structlog.get_logger(__name__)
 
 _KEY = "longhand"
+BROKER = "rabbitmq"
+"""The probe of the broker, where that is not Redis."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
             "workers": store.events.workers,
             PROBE: lambda: store.events.served(sorted(flow.app.amqp.queues)),
         }
+        | ({BROKER: flow.check} if settings.broker_url else {})
     )
     return Services(
         settings=settings,
@@ -86,7 +89,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         figures=Probes(
             {
                 "record": lambda: figures.of_record(store.database),
-                "queues": lambda: queues.look(sorted(flow.app.amqp.queues)),
+                "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
                 "workers": store.events.workers,
             }
         ),
