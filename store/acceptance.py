@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
 from store import idempotency, jobs
 from store.database import Database
 from store.models import Job
+
+log = structlog.get_logger(__name__)
 
 
 class KeyTaken(Exception):
@@ -56,15 +62,39 @@ def accept(database: Database, planned: Sequence[Planned], *, key: HeldKey | Non
         KeyTaken: The key is another request's by now.
         sqlalchemy.exc.IntegrityError: A job with this id, or this fingerprint, is there already.
     """
+    made: list[Job] | None = None
+    try:
+        with database.write() as session:
+            made = _write(session, planned, key)
+        return made
+    except DBAPIError:
+        if made is None:
+            raise
+        log.warning("the record did not say whether new jobs were written; asking again", job=planned[0].new.id)
+    return _write_again(database, planned, key)
+
+
+def _write(session: Session, planned: Sequence[Planned], key: HeldKey | None) -> list[Job]:
     at = jobs.now()
     made = [jobs.unwritten(one.new, each=one.each, at=at + timedelta(microseconds=n)) for n, one in enumerate(planned)]
-    with database.write() as session:
-        session.add_all(made)
-        session.flush()
-        for one in planned:
-            if one.refusal is not None:
-                said = one.refusal
-                jobs.fail_within(session, one.new.id, code=said.code, detail=said.detail, stage=None)
-        if key is not None and not idempotency.settle_within(session, key.key, owner=key.owner, job_id=key.job_id):
-            raise KeyTaken
+    session.add_all(made)
+    session.flush()
+    for one in planned:
+        if one.refusal is not None:
+            said = one.refusal
+            jobs.fail_within(session, one.new.id, code=said.code, detail=said.detail, stage=None)
+    if key is not None and not idempotency.settle_within(session, key.key, owner=key.owner, job_id=key.job_id):
+        raise KeyTaken
     return made
+
+
+def _write_again(database: Database, planned: Sequence[Planned], key: HeldKey | None) -> list[Job]:
+    """After a COMMIT without an answer. A look would not do: what it does not see may be there a moment later."""
+    try:
+        with database.write() as session:
+            return _write(session, planned, key)
+    except IntegrityError:  # an id is unique, so this has waited for the first try's end
+        found = [job for one in planned if (job := jobs.get(database, one.new.id)) is not None]
+        if len(found) < len(planned):
+            raise
+        return found

@@ -48,10 +48,13 @@ def claim(
                     continue
                 if not _is_void(session, found):
                     return found
-                same = and_(
-                    IdempotencyKey.owner == owner, IdempotencyKey.key == key, IdempotencyKey.job_id == found.job_id
+                # As it was read: where others may write meanwhile, the one that has it may be settling it just now.
+                as_read = and_(
+                    _mine(key, owner, found.job_id),
+                    IdempotencyKey.created_at == found.created_at,
+                    IdempotencyKey.settled.is_(found.settled),
                 )
-                if not changed(session, update(IdempotencyKey).where(same).values(created_at=now(), **values)):
+                if not changed(session, update(IdempotencyKey).where(as_read).values(created_at=now(), **values)):
                     continue
         return None
     # Others take and release it again and again: it is theirs.
@@ -72,7 +75,13 @@ def settle_within(session: Session, key: str, *, owner: str, job_id: str) -> boo
 
 
 def release(database: Database, key: str, *, owner: str, job_id: str) -> None:
-    """Give a key back that nothing came of."""
+    """Give a key back that nothing came of; one that was settled, whoever thinks it was not, stays."""
+    with database.write() as session:
+        session.execute(delete(IdempotencyKey).where(_mine(key, owner, job_id), IdempotencyKey.settled.is_(False)))
+
+
+def forget(database: Database, key: str, *, owner: str, job_id: str) -> None:
+    """Free a key whose job is nothing that anybody wants to have again."""
     with database.write() as session:
         session.execute(delete(IdempotencyKey).where(_mine(key, owner, job_id)))
 

@@ -9,7 +9,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pipelines.names import NAMELESS, display_name, name_in_header
-from store.files import Storage
+from store import Store
 from webapp.errors import Problem, bad_option
 from webapp.intake.multipart import MAX_PARTS
 from webapp.intake.uploads import MAX_FIELD_BYTES, REFERENCES, Form, Reference, blocks, received, received_bare
@@ -46,8 +46,8 @@ def in_address(request: Request) -> Form:
 
 
 @contextmanager
-def taken(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[Form]:
-    """The body of a request for jobs; files that came are deleted again if the block fails.
+def taken(request: Request, store: Store, *, max_bytes: int) -> Iterator[Form]:
+    """The body of a request for jobs; files that came are deleted again if the block fails and no job has them.
 
     Raises:
         Problem: 400 nothing of the kind, or it broke off; 408 the client fell silent; 413 too large.
@@ -57,11 +57,11 @@ def taken(request: Request, storage: Storage, *, max_bytes: int) -> Iterator[For
     elif request.mimetype == "application/x-www-form-urlencoded":
         yield _plain_form(request)
     elif request.mimetype == "multipart/form-data":
-        with received(request, storage, max_bytes=max_bytes) as form:
+        with received(request, store, max_bytes=max_bytes) as form:
             yield form
     elif is_bare(request):
         form = in_address(request)
-        with received_bare(request, storage, name=_name(request), max_bytes=max_bytes) as recording:
+        with received_bare(request, store, name=_name(request), max_bytes=max_bytes) as recording:
             form.sources.append(recording)
             yield form
     else:

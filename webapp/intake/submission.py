@@ -77,7 +77,7 @@ def accept(s: Services, request: Request) -> Accepted:
         backlog.check(s)
     if is_bare(request):  # nor with options that cannot be used, where they come first
         s.options.read(in_address(request).fields)
-    with taken(request, s.store.files, max_bytes=s.settings.max_upload_bytes) as form:
+    with taken(request, s.store, max_bytes=s.settings.max_upload_bytes) as form:
         entries = _entries(s, form)
         if not entries:
             raise bad_option(

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from pipelines.names import display_name
 from pipelines.stage import SOURCE
-from store import jobs
+from store import Store, jobs
+from store.database import Database
 from store.files import Storage, Upload
 from webapp.errors import STALLED, Problem, bad_option, stalled
 from webapp.intake.multipart import MAX_PARTS, BrokenForm, FormParts, Head
@@ -76,13 +78,13 @@ class Form:
 
 @contextmanager
 def received(
-    request: Request, storage: Storage, *, max_bytes: int, max_field_bytes: int = MAX_FIELD_BYTES
+    request: Request, store: Store, *, max_bytes: int, max_field_bytes: int = MAX_FIELD_BYTES
 ) -> Iterator[Form]:
-    """The form of a request, its files in storage. If the block fails, they are deleted again.
+    """The form of a request, its files in storage. If the block fails, those that no job has are deleted again.
 
     Args:
         request: A ``multipart/form-data`` request whose body nobody has touched.
-        storage: Where its files go.
+        store: Where its files go, and the record of their jobs.
         max_bytes: Bound of all its files together.
         max_field_bytes: Bound of all its fields together.
 
@@ -90,22 +92,22 @@ def received(
         Problem: 400 not a form, or it broke off; 408 the client fell silent; 413 too large.
     """
     form = Form()
-    reader = _FormReader(form, storage, max_bytes, max_field_bytes)
+    reader = _FormReader(form, store.files, max_bytes, max_field_bytes)
     try:
         reader.read(request)
         yield form
     except BaseException:
-        reader.forget()
+        reader.forget(store.database)
         raise
 
 
 @contextmanager
-def received_bare(request: Request, storage: Storage, *, name: str, max_bytes: int) -> Iterator[Recording]:
-    """A body that is the recording itself, in storage. If the block fails, it is deleted again.
+def received_bare(request: Request, store: Store, *, name: str, max_bytes: int) -> Iterator[Recording]:
+    """A body that is the recording itself, in storage. If the block fails and no job has it, it is deleted again.
 
     Args:
         request: Nobody has touched its body.
-        storage: Where it goes.
+        store: Where it goes, and the record of its job.
         name: What it is called.
         max_bytes: Its bound.
 
@@ -115,7 +117,7 @@ def received_bare(request: Request, storage: Storage, *, name: str, max_bytes: i
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
     job_id = jobs.new_id()
-    upload = storage.create(job_id, SOURCE)
+    upload = store.files.create(job_id, SOURCE)
     try:
         try:
             for block in blocks(request, limit=max_bytes + _OVERHEAD):
@@ -128,7 +130,8 @@ def received_bare(request: Request, storage: Storage, *, name: str, max_bytes: i
         yield Recording(job_id, name, upload.size, upload.sha256)
     except BaseException:
         upload.drop()
-        storage.delete(job_id)
+        if not _may_be_a_job(store.database, job_id):
+            store.files.delete(job_id)
         raise
 
 
@@ -165,14 +168,15 @@ class _FormReader:
         except BrokenForm as error:
             raise bad_option(f"The upload is no whole multipart/form-data: {error}; send it again.") from error
 
-    def forget(self) -> None:
-        """Delete everything that has arrived."""
+    def forget(self, database: Database) -> None:
+        """Delete everything that has arrived and no job was made of."""
         if self._file is not None:
             job_id, _, upload = self._file
             upload.drop()
             self._storage.delete(job_id)
         for recording in self._form.files:
-            self._storage.delete(recording.id)
+            if not _may_be_a_job(database, recording.id):
+                self._storage.delete(recording.id)
 
     def _begin_part(self, head: Head) -> None:
         self._parts += 1
@@ -229,6 +233,14 @@ class _FormReader:
                 raise bad_option(f"The field {_shown(name)} is not text in UTF-8; send it so.", param=name) from error
             self._form.add(name, text)
             self._field = None
+
+
+def _may_be_a_job(database: Database, job_id: str) -> bool:
+    """Whether a recording may be a job's: what fails after that, or in the midst of it, must not take it away."""
+    try:
+        return jobs.status(database, job_id) is not None
+    except SQLAlchemyError:  # nobody knows just now; what belongs to no job is swept up later
+        return True
 
 
 def _too_large(max_bytes: int) -> Problem:

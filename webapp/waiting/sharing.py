@@ -89,7 +89,7 @@ def share_by_key(s: Services, asked: Asked, key: str, take: Take) -> bool:
             if not made:
                 raise Problem(409, f"What this {KEY} made was deleted; send a new key for a new job.")
             if made[0].status == "cancelled":  # because the client left; now it is here again
-                idempotency.release(database, key, owner=owner, job_id=earlier.job_id)
+                idempotency.forget(database, key, owner=owner, job_id=earlier.job_id)
                 continue
             if take(made[0].id):
                 return True

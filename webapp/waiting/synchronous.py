@@ -136,7 +136,7 @@ class Call:
         arriving = s.waiters.arriving(self._caller.account, self._size)
         most = s.settings.max_upload_bytes
         try:
-            with received(request, s.store.files, max_bytes=most, max_field_bytes=max_field_bytes) as form:
+            with received(request, s.store, max_bytes=most, max_field_bytes=max_field_bytes) as form:
                 wanted = read(form.fields)
                 recording = _only_recording(form)
                 form.fields.clear()  # samples of voices are large, and the wait may be long

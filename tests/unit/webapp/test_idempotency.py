@@ -1,6 +1,7 @@
 """Idempotency-Key: the same request twice makes one job, whatever happens in between."""
 
 import io
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -10,16 +11,18 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import event, false, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from store import idempotency, jobs
+from store import acceptance, idempotency, jobs
 from store.models import IdempotencyKey
 from tasks.flow import QueueUnavailable
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.access.auth import OWNER
-from webapp.intake import once
+from webapp.intake import once, uploads
 from webapp.services import Services
 
 Post = Callable[..., TestResponse]
@@ -224,3 +227,100 @@ def test_a_request_that_died_after_its_job_was_made_has_made_it(client: FlaskCli
     held = claim(services, "2" * 32)
     assert held is not None and (held.job_id, held.settled) == (job_id, True)
     assert [job.id for job in idempotency.made(services.store.database, held)] == [job_id]
+
+
+class TestTheMomentOfSettling:
+    """A request settles its key when it had the time to be thought dead."""
+
+    def test_what_was_settled_meanwhile_is_not_taken(
+        self, client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job_id = post(client, None).json["id"]
+        assert claim(services, job_id) is None
+        age(services, seconds=idempotency.STUCK_SECONDS + 1)
+        is_void = idempotency._is_void
+
+        def settled_after_the_look(session: Session, key: IdempotencyKey) -> bool:
+            # As where many write at once: this one has read the key unsettled, that one's COMMIT comes then.
+            found = is_void(session, key)
+            if not key.settled:
+                assert idempotency.settle_within(session, "k", owner=OWNER, job_id=key.job_id)
+            return found
+
+        monkeypatch.setattr(idempotency, "_is_void", settled_after_the_look)
+        monkeypatch.setattr(idempotency, "_jobs_of", lambda _: false())  # nor were its jobs to be seen
+        held = claim(services, "2" * 32)
+        assert held is not None and (held.job_id, held.settled) == (job_id, True)
+
+    def test_what_is_settled_is_not_given_back(self, services: Services) -> None:
+        assert claim(services, "1" * 32) is None
+        with services.store.database.write() as session:
+            assert idempotency.settle_within(session, "k", owner=OWNER, job_id="1" * 32)
+        idempotency.release(services.store.database, "k", owner=OWNER, job_id="1" * 32)
+        held = claim(services, "2" * 32)
+        assert held is not None and (held.job_id, held.settled) == ("1" * 32, True)
+
+
+class TestACommitWithoutAnAnswer:
+    """The connection to the record breaks when it was told to write new jobs: perhaps it did."""
+
+    @pytest.fixture
+    def lose(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Break so many of the COMMITs that follow new jobs, after or before they took place."""
+
+        def lose(times: int, *, done: bool) -> None:
+            dialect, left = services.store.database.engine.dialect, [times]
+            commit = dialect.do_commit
+            new = [False]
+
+            def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+                new[0] = new[0] or statement.startswith("INSERT INTO jobs ")
+
+            def do_commit(connection: Any) -> None:
+                broken = new[0] and left[0] > 0
+                new[0] = False
+                if not broken or done:
+                    commit(connection)
+                if broken:
+                    left[0] -= 1
+                    raise sqlite3.OperationalError("server closed the connection unexpectedly")
+
+            event.listen(services.store.database.engine, "before_cursor_execute", note)
+            monkeypatch.setattr(dialect, "do_commit", do_commit)
+
+        return lose
+
+    @pytest.mark.parametrize("key", ["k", None])
+    @pytest.mark.parametrize("done", [True, False])
+    def test_makes_the_jobs_once(
+        self, client: FlaskClient, services: Services, lose: Callable[..., None], key: str | None, done: bool
+    ) -> None:
+        lose(1, done=done)
+        made = post(client, key)
+        assert made.status_code == 202, made.json
+        job_id = made.json["id"]
+        assert (count(client), files_of(services)) == (1, {job_id, f"{job_id}/source"})
+        if key is not None:
+            assert post(client, key).json["id"] == job_id
+
+    @pytest.mark.parametrize("key", ["k", None])
+    def test_that_stays_unknown_takes_no_recording_away(
+        self,
+        client: FlaskClient,
+        services: Services,
+        lose: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        key: str | None,
+    ) -> None:
+        lose(1, done=True)
+
+        def down(*_: Any) -> None:
+            raise OperationalError(None, None, sqlite3.OperationalError("no route to host"))
+
+        monkeypatch.setattr(acceptance, "_write_again", down)
+        monkeypatch.setattr(uploads.jobs, "status", down)
+        assert post(client, key).status_code == 503
+        [job] = client.get("/v1/jobs", headers=AUTH).json["jobs"]
+        assert files_of(services) == {job["id"], f"{job['id']}/source"}
+        if key is not None:
+            assert post(client, key).json["id"] == job["id"]

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from pipelines.names import MAX_NAME, display_name
+from store import Store
+from store.database import Database
+from store.events import Events
 from store.files import Storage
 from webapp.intake.uploads import received
 
@@ -27,6 +30,11 @@ class Dribble:
 
     def read(self, size: int) -> bytes:
         return self._data.read(min(self._sizes.pop() if self._sizes else size, size))
+
+
+def store_in(folder: Path) -> Store:
+    database = Database(f"sqlite:///{folder / 'record.db'}")
+    return Store(database, Storage((folder / "files").as_uri()), Events("redis://localhost:1"))
 
 
 def request_of(body: bytes, sizes: list[int]) -> Request:
@@ -52,25 +60,27 @@ def test_a_file_arrives_unchanged_wherever_the_network_cuts_it(
 ) -> None:
     end = re.search(rb"\r\n--b(--|[ \t]*\r\n)", b"\r\n" + data + b"\r\n--b\r\n")
     assume(end and end.start() == len(data) + 2)  # else the boundary was badly chosen
-    storage = Storage(tmp_path_factory.mktemp("s").as_uri())
+    store = store_in(tmp_path_factory.mktemp("s"))
     head = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     field = b'Content-Disposition: form-data; name="x"\r\n\r\nvalue'
     body = b"--b\r\n" + head + data + b"\r\n--b\r\n" + field + b"\r\n--b--\r\n"
-    with received(request_of(body, sizes), storage, max_bytes=10_000) as form:
+    with received(request_of(body, sizes), store, max_bytes=10_000) as form:
         (file,) = form.files
-        with storage.open(file.id, "source") as stream:
+        with store.files.open(file.id, "source") as stream:
             assert stream.read() == data
         assert file.size == len(data)
         assert form.fields == {"x": ["value"]}
 
 
 def test_what_fails_after_the_upload_takes_its_files_along(tmp_path: Path) -> None:
-    storage = Storage(tmp_path.as_uri())
+    store = store_in(tmp_path)
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nxyz\r\n--b--\r\n'
-    with pytest.raises(KeyboardInterrupt), received(request_of(body, []), storage, max_bytes=100) as form:
-        assert storage.exists(form.files[0].id, "source")
+    store.database.upgrade()
+    with pytest.raises(KeyboardInterrupt), received(request_of(body, []), store, max_bytes=100) as form:
+        assert store.files.exists(form.files[0].id, "source")
         raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+    store.database.engine.dispose()
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {"health"}
 
 
 @given(st.text(max_size=400))
