@@ -93,7 +93,9 @@ class Arrival(Protocol):
         """Stop writing, forgetting what is not saved."""
 
 
-def continue_upload(storage: Storage, upload_id: str, *, offset: int, parts: Sequence[str]) -> Arrival:
+def continue_upload(
+    storage: Storage, upload_id: str, *, offset: int, parts: Sequence[str], check: Callable[[], None]
+) -> Arrival:
     """Write on where the record says an upload ends; what lies behind is forgotten.
 
     Args:
@@ -101,6 +103,8 @@ def continue_upload(storage: Storage, upload_id: str, *, offset: int, parts: Seq
         upload_id: Its id and folder.
         offset: Bytes that are there, as recorded.
         parts: Part files that are there, as recorded.
+        check: Raises unless the record says (still) that the upload is ours; called when nobody else can write to it
+            any more, and before anything of it changes.
 
     Raises:
         Busy: Try again in a moment.
@@ -108,20 +112,20 @@ def continue_upload(storage: Storage, upload_id: str, *, offset: int, parts: Seq
         Vanished: A part is not there.
     """
     if storage.local:
-        return _GrowingFile(storage, Path(storage.address(upload_id, SOURCE)), offset)
-    return _PartFiles(storage, upload_id, offset, parts)
+        return _GrowingFile(storage, Path(storage.address(upload_id, SOURCE)), offset, check)
+    return _PartFiles(storage, upload_id, offset, parts, check)
 
 
 class _GrowingFile:
     """On a disk: one file, whose end is cut off to go back."""
 
-    def __init__(self, storage: Storage, target: Path, offset: int) -> None:
+    def __init__(self, storage: Storage, target: Path, offset: int, check: Callable[[], None]) -> None:
         self.parts: list[str] = []
         self.unsaved = 0
         self._storage = storage
         self._target = target
         self._path = target.with_name(_GROWING)
-        self._file = self._opened()
+        self._file = self._opened(offset, check)
         try:
             size = os.fstat(self._file.fileno()).st_size
             if size < offset:
@@ -178,24 +182,50 @@ class _GrowingFile:
                 self.undo()
             self._file.close()
 
-    def _opened(self) -> BinaryIO:
+    def _opened(self, offset: int, check: Callable[[], None]) -> BinaryIO:
         """The file, with nobody else writing to it: a lock that cannot outlive its holder, unlike the record's."""
         end = time.monotonic() + _PATIENCE_SECONDS
-        self._storage.prepare(str(self._path))
         while True:
-            if not self._path.exists():
-                # A writer that died between making it `source` and telling the record.
-                with contextlib.suppress(FileNotFoundError):
-                    self._target.rename(self._path)
-            with self._storage.noticing():
-                self._path.touch()
-            file = self._path.open("r+b", buffering=0)
-            if _locked(file) and _is_still(file, self._path):
-                return file
-            file.close()
+            file, path = self._found()
+            if file is not None:
+                with contextlib.ExitStack() as close:
+                    close.callback(file.close)
+                    if _locked(file) and _is_still(file, path) and self._is_it(file, path, offset, check):
+                        close.pop_all()
+                        return file
             if time.monotonic() > end:
                 raise Busy
             time.sleep(0.05)
+
+    def _found(self) -> tuple[BinaryIO | None, Path]:
+        """What can be written on, and its name; no file: it was renamed or deleted just now."""
+        self._storage.prepare(str(self._path))
+        with contextlib.suppress(FileNotFoundError):
+            return self._path.open("r+b", buffering=0), self._path
+        with contextlib.suppress(FileNotFoundError):
+            return self._target.open("r+b", buffering=0), self._target
+        with contextlib.suppress(FileNotFoundError):
+            with self._storage.noticing():
+                self._path.touch()
+            return self._path.open("r+b", buffering=0), self._path
+        return None, self._path
+
+    def _is_it(self, file: BinaryIO, path: Path, offset: int, check: Callable[[], None]) -> bool:
+        """Whether a locked file is the upload, by now under the name of one that grows."""
+        empty = os.fstat(file.fileno()).st_size == 0
+        try:
+            check()
+        except BaseException:
+            if empty and path == self._path and self._target.exists():  # we have made it, and others have finished
+                path.unlink()
+            raise
+        if path == self._target:
+            # Finished, and the record does not know: its writer died in between.
+            path.rename(self._path)
+        elif empty and offset > 0 and self._target.exists():
+            path.unlink()  # we have made it just when the other one was renamed
+            return False
+        return True
 
 
 def _locked(file: BinaryIO) -> bool:
@@ -219,7 +249,9 @@ def _is_still(file: BinaryIO, path: Path) -> bool:
 class _PartFiles:
     """In object storage, where nothing can grow: whole parts, named by the record."""
 
-    def __init__(self, storage: Storage, upload_id: str, offset: int, parts: Sequence[str]) -> None:
+    def __init__(
+        self, storage: Storage, upload_id: str, offset: int, parts: Sequence[str], check: Callable[[], None]
+    ) -> None:
         self.parts = list(parts)
         self.unsaved = 0
         self._storage = storage
@@ -229,6 +261,7 @@ class _PartFiles:
         self._part: Upload | None = None
         self._hash = hashlib.sha256() if offset == 0 else None
         there = set(storage.names(upload_id, PARTS))
+        check()  # whoever has it after us has neither written nor removed anything of what we saw
         for name in parts:
             if name not in there:
                 raise Vanished(name)

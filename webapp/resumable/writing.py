@@ -248,7 +248,9 @@ def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None
 def _arriving(s: Services, hold: Hold, upload: ResumableUpload) -> Iterator[Arrival]:
     """The bytes of an upload, to be written to; what is wrong with them is said."""
     try:
-        arrival = arrivals.continue_upload(s.store.files, upload.id, offset=upload.offset, parts=upload.parts)
+        arrival = arrivals.continue_upload(
+            s.store.files, upload.id, offset=upload.offset, parts=upload.parts, check=hold.check
+        )
         try:
             yield arrival
         finally:
@@ -256,6 +258,7 @@ def _arriving(s: Services, hold: Hold, upload: ResumableUpload) -> Iterator[Arri
     except arrivals.Busy as error:
         raise busy() from error
     except arrivals.Vanished as error:
+        hold.check()  # else another has finished it, and put the parts away
         raise lost(s, upload, missing=error.name) from error
     except arrivals.Shorter as error:
         log.error("an upload lost bytes", upload=upload.id, recorded=upload.offset, there=error.size)

@@ -26,7 +26,8 @@ from store.open import Store
 from store.upload_files import Vanished, continue_upload
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
-from webapp.resumable import pending
+from webapp.errors import Problem
+from webapp.resumable import pending, writing
 from webapp.services import Services
 
 TUS = {**AUTH, "Tus-Resumable": "1.0.0"}
@@ -82,6 +83,10 @@ def patch(client: FlaskClient) -> Callable[..., TestResponse]:
         return client.patch(path, headers=sent, data=data)
 
     return patch
+
+
+def nothing() -> None:
+    """No objection."""
 
 
 def offset_of(client: FlaskClient, path: str) -> int:
@@ -432,7 +437,7 @@ def unfinished(services: Services, path: str, patch: Callable[..., TestResponse]
     assert patch(path, 0, b"abc").status_code == 204
     found = uploads.get(database, upload_id)
     assert found is not None and uploads.lock(database, upload_id, claim="dying", hours=1)
-    dying = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts)
+    dying = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts, check=nothing)
     dying.write(b"def")
     dying.save()
     assert uploads.advance(database, upload_id, claim="dying", offset=6, parts=dying.parts, hours=1)
@@ -487,7 +492,7 @@ class TestLostBytes:
         upload_id = path.rpartition("/")[2]
         found = uploads.get(services.store.database, upload_id)
         assert found is not None
-        arrival = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts)
+        arrival = continue_upload(services.store.files, upload_id, offset=3, parts=found.parts, check=nothing)
         arrival.write(b"def")
         services.store.files.remove(upload_id, *found.parts)
         with pytest.raises(Vanished):
@@ -523,7 +528,7 @@ class TestTwoAtOnce:
         path = begin(6)
         upload_id, database = path.rpartition("/")[2], services.store.database
         assert uploads.lock(database, upload_id, claim="other", hours=1)
-        stale = continue_upload(services.store.files, upload_id, offset=0, parts=[])
+        stale = continue_upload(services.store.files, upload_id, offset=0, parts=[], check=nothing)
         stale.write(b"???")
         change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
         if services.store.files.local:
@@ -563,7 +568,7 @@ class TestTwoAtOnce:
         assert asked.wait(10)
         found = uploads.get(database, upload_id)
         assert found is not None and uploads.declare(database, upload_id, claim="first", length=len(whole))
-        arrival = continue_upload(services.store.files, upload_id, offset=10, parts=found.parts)
+        arrival = continue_upload(services.store.files, upload_id, offset=10, parts=found.parts, check=nothing)
         arrival.write(last)
         assert uploads.complete(database, upload_id, claim="first", sha256=arrival.finish(lambda: None), hours=1)
         arrival.tidy()
@@ -602,6 +607,52 @@ class TestTwoAtOnce:
         assert not uploads.lock(database, upload_id, claim="later", hours=1)
         assert patch(path, 3, b"").status_code == 204
 
+    @pytest.mark.parametrize("again", [False, True])
+    def test_one_who_comes_late_touches_nothing_of_what_is_finished(
+        self, services: Services, begin: Callable[..., str], patch: Callable[..., TestResponse], again: bool
+    ) -> None:
+        path = begin(6)
+        upload_id, database = path.rpartition("/")[2], services.store.database
+        assert patch(path, 0, b"abc").status_code == 204
+        # Held, its record read; then its thread stood still for so long that another went on.
+        late = writing.Hold(services, upload_id)
+        assert late.take(patience=0)
+        found = uploads.get(database, upload_id)
+        change(services, path, locked_at=jobs.now() - timedelta(seconds=uploads.IDLE_SECONDS + 1))
+        assert found is not None and patch(path, 3, b"d" if again else b"def").status_code == 204
+        before = stored(services, upload_id)
+        with pytest.raises(Problem) as raised:
+            continue_upload(services.store.files, upload_id, offset=3, parts=found.parts, check=late.check)
+        assert raised.value.status == 409
+        assert stored(services, upload_id) == before
+        if again:
+            assert patch(path, 4, b"ef").status_code == 204
+        assert stored(services, upload_id) == {"source": b"abcdef"}
+
+    @pytest.mark.parametrize("services", ["disk"], indirect=True)
+    def test_a_file_that_is_renamed_between_two_looks(
+        self,
+        services: Services,
+        begin: Callable[..., str],
+        patch: Callable[..., TestResponse],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The writer before it makes it whole, without telling the record, just when this one looks for it."""
+        path = begin(6)
+        upload_id = path.rpartition("/")[2]
+        assert patch(path, 0, b"abc").status_code == 204
+        growing = Path(services.store.files.address(upload_id, "arriving.part"))
+        opened, moves = Path.open, iter([True])
+
+        def open_late(this: Path, *args: Any, **options: Any) -> Any:
+            if this == growing and next(moves, False):
+                growing.rename(growing.with_name("source"))
+            return opened(this, *args, **options)
+
+        monkeypatch.setattr(Path, "open", open_late)
+        assert patch(path, 3, b"def").status_code == 204
+        assert stored(services, upload_id) == {"source": b"abcdef"}
+
 
 class TestAfterACrash:
     def test_what_the_record_does_not_know_is_forgotten(
@@ -612,7 +663,7 @@ class TestAfterACrash:
         assert patch(path, 0, b"ab").status_code == 204
         upload = uploads.get(services.store.database, upload_id)
         assert upload is not None
-        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts)
+        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts, check=nothing)
         dying.write(b"unknown")
         dying.save()  # and then, before the record heard of it, SIGKILL
         dying.close()
@@ -628,7 +679,7 @@ class TestAfterACrash:
         assert patch(path, 0, b"ab").status_code == 204
         upload = uploads.get(services.store.database, upload_id)
         assert upload is not None
-        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts)
+        dying = continue_upload(services.store.files, upload_id, offset=2, parts=upload.parts, check=nothing)
         dying.write(b"cdef")
         dying.finish(lambda: None)  # and then, before the record heard of it, SIGKILL
         dying.close()
