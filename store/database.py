@@ -1,12 +1,13 @@
 """The database connection: SQLite (WAL) on one machine, PostgreSQL on many."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, Delete, Engine, Update, create_engine, event, text
+from sqlalchemy import CursorResult, Delete, Engine, Update, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -49,12 +50,20 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A short transaction, committed at the end of the block."""
+    def write(self, *, patience: float = BUSY_SECONDS) -> Iterator[Session]:
+        """A short transaction, committed at the end of the block.
+
+        Args:
+            patience: How many seconds to wait for other writers, if less than usual.
+
+        Raises:
+            sqlalchemy.exc.OperationalError: They did not end.
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             if self.engine.dialect.name == "sqlite":
-                # Taking the write lock first makes a busy database wait; taking it later, after a read, would fail.
-                session.execute(text("BEGIN IMMEDIATE"))
+                _begin(session, patience)
+            elif self.engine.dialect.name == "postgresql" and patience < BUSY_SECONDS:
+                session.execute(text(f"SET LOCAL lock_timeout = {round(patience * 1000)}"))
             yield session
 
     def upgrade(self) -> None:
@@ -79,6 +88,25 @@ def changed(session: Session, statement: Update | Delete) -> bool:
     result = session.execute(statement, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)  # noqa: S101  # for the type checker: every UPDATE and DELETE gives one
     return result.rowcount > 0
+
+
+def hold(session: Session, name: str) -> None:
+    """Let nobody else who holds this name go on until the transaction ends; where there is one writer, nobody does."""
+    if session.get_bind().dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        session.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def _begin(session: Session, patience: float) -> None:
+    # Taking the write lock first makes a busy database wait; taking it later, after a read, would fail.
+    if patience >= BUSY_SECONDS:
+        session.execute(text("BEGIN IMMEDIATE"))
+        return
+    session.execute(text(f"PRAGMA busy_timeout = {round(patience * 1000)}"))
+    try:
+        session.execute(text("BEGIN IMMEDIATE"))
+    finally:  # the connection goes back to the pool; with the lock there is nothing more to wait for
+        session.execute(text(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"))
 
 
 def _engine(url: str) -> Engine:

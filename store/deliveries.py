@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from store.database import Database, changed
+from store.database import Database, changed, hold
 from store.models import Delivery, Job
 from store.times import now
 
@@ -106,8 +106,12 @@ def claim(database: Database, delivery_id: str) -> Delivery | None:
     Settle it by ``arrived`` or ``missed`` under the number of attempts it has then; after ``LEASE_SECONDS`` somebody
     else may take it.
     """
-    at = now()
     with database.write() as session:
+        endpoint = session.scalar(select(Delivery.endpoint).where(Delivery.id == delivery_id))
+        if endpoint is None:
+            return None
+        hold(session, f"endpoint {endpoint}")  # else two deliveries to one server would not see each other's lease
+        at = now()
         query = update(Delivery).where(Delivery.id == delivery_id, _claimable(at))
         values = {"attempts": Delivery.attempts + 1, "tried_at": at, "tries": _tries_before(session, delivery_id)}
         if not changed(session, query.values(lease_until=at + timedelta(seconds=LEASE_SECONDS), **values)):

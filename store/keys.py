@@ -22,6 +22,8 @@ _HINT = 9
 """Letters of a key that are kept to recognise it by: 36 bits of 256, the rest stays secret."""
 TOUCH_SECONDS = 60.0
 """How exactly ``used_at`` is kept: a write for every request would be too dear."""
+_TOUCH_PATIENCE = 0.1
+"""Seconds that a request may lose to such a note while others write."""
 
 
 def create(
@@ -111,13 +113,17 @@ def revoke(database: Database, key_id: str) -> bool:
 
 
 def touch(database: Database, key: ApiKey) -> None:
-    """Note that a key was used, unless that was noted within the last minute."""
+    """Note that a key was used, unless that was noted within the last minute.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: The record is busy: whoever brought the key does not wait for it.
+    """
     at = now()
     before = at - timedelta(seconds=TOUCH_SECONDS)
     if key.used_at is not None and key.used_at > before:
         return
     stale = or_(ApiKey.used_at.is_(None), ApiKey.used_at <= before)
-    with database.write() as session:
+    with database.write(patience=_TOUCH_PATIENCE) as session:
         session.execute(update(ApiKey).where(ApiKey.id == key.id, stale).values(used_at=at))
 
 

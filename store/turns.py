@@ -5,14 +5,13 @@ is large; at ``work`` in the end. What waits has nothing on any queue. A turn en
 but a turn to be prepared is one to be worked on as well, so that what is prepared need not wait again.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from store.database import Database, changed
+from store.database import Database, changed, hold
 from store.jobs import PRIORITIES, now
 from store.models import ACTIVE, Job
 
@@ -95,9 +94,7 @@ def waits() -> ColumnElement[bool]:
 
 def _hold(session: Session, owner: str) -> None:
     """One at a time gives out the turns of an account, so that it never has more than there are."""
-    if session.get_bind().dialect.name == "postgresql":  # on SQLite there is one writer anyway
-        number = int.from_bytes(hashlib.sha256(owner.encode()).digest()[:8], signed=True)
-        session.execute(select(func.pg_advisory_xact_lock(number)))
+    hold(session, owner)
 
 
 def _give(session: Session, owner: str, priorities: Iterable[str], limits: Mapping[str, int]) -> list[str]:

@@ -1,8 +1,10 @@
 """Keys and usage in the record: what is kept, who wins, what is counted once."""
 
 import base64
+import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,10 +13,11 @@ import pytest
 from limits import parse_many
 from pydantic import ValidationError
 from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
 
 from config.settings import Settings
 from store import jobs, keys, usage
-from store.database import Database
+from store.database import BUSY_SECONDS, Database
 from store.models import ApiKey, Job, Step, Usage
 
 TODAY = date(2026, 5, 5)
@@ -183,3 +186,19 @@ def test_a_rate_that_settings_take_is_one_the_limiter_takes(rate: str) -> None:
 def test_a_rate_that_is_none_is_refused_at_start(rate: str) -> None:
     with pytest.raises(ValidationError, match="600/minute"):
         Settings(_env_file=None, rate_limit=rate)
+
+
+def test_a_busy_record_keeps_nobody_who_brings_a_key_waiting(database: Database) -> None:
+    record, _ = keys.create(database, "Ada", scopes=["read"])
+    began = time.monotonic()
+    with database.write(), pytest.raises(OperationalError):
+        keys.touch(database, record)
+    assert time.monotonic() - began < 5
+    keys.touch(database, record)
+    found = keys.get(database, record.id)
+    assert found is not None and found.used_at is not None
+    # Those who write something of weight are as patient as ever, on the same connections.
+    with contextlib.ExitStack() as close:
+        for _ in range(3):
+            connection = close.enter_context(database.engine.connect())
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == BUSY_SECONDS * 1000

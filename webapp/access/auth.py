@@ -138,8 +138,8 @@ def _owner_of(s: Services, key: str | None) -> Caller:
         raise Problem(403, wrong or "", code="invalid_key")
     try:
         keys.touch(s.store.database, record)
-    except SQLAlchemyError:  # it is a note for people; the request does not depend on it
-        log.warning("the use of an API key could not be noted", key=record.id, exc_info=True)
+    except SQLAlchemyError as error:  # it is a note for people; the request does not depend on it
+        log.warning("the use of an API key could not be noted", key=record.id, error=type(error).__name__)
     return _caller_of(s, record)
 
 
