@@ -12,9 +12,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from pipelines.stage import SOURCE
+from store.arrivals import Arrival, Busy, Shorter, Vanished
 from store.files import Storage, Upload
 
 PARTS = "parts"
@@ -24,73 +25,6 @@ _GROWING = "arriving.part"
 _BLOCK = 1 << 20
 _PATIENCE_SECONDS = 3.0
 """How long the writer before may take to notice that it is not one any more."""
-
-
-class Busy(Exception):
-    """The writer before has not stopped yet."""
-
-
-class Shorter(Exception):
-    """Less is there than the record says: the machine, not just the program, went down.
-
-    Args:
-        size: Bytes that are there.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
-
-
-class Vanished(Exception):
-    """A file that the record names is not there: nobody can go on with the upload.
-
-    Args:
-        name: The file.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
-class Arrival(Protocol):
-    """An upload that is being written to."""
-
-    parts: list[str]
-    """Names of the part files that are saved; none where the file grows."""
-    unsaved: int
-    """Bytes written since the last ``save``."""
-
-    @property
-    def ripe(self) -> bool:
-        """Whether saving now is worth it."""
-
-    def write(self, data: bytes) -> None:
-        """Append.
-
-        Raises:
-            store.file_errors.StorageFull: The disk is full.
-        """
-
-    def save(self) -> None:
-        """Make what was written outlive this process."""
-
-    def undo(self) -> None:
-        """Forget what was written since the last ``save``."""
-
-    def finish(self, beat: Callable[[], None]) -> str:
-        """Make everything the one file ``source``; its SHA-256. ``beat`` is called again and again meanwhile.
-
-        Raises:
-            Vanished: A part is not there any more.
-        """
-
-    def tidy(self) -> None:
-        """After the record knows that it is finished: remove what ``source`` was made of."""
-
-    def close(self) -> None:
-        """Stop writing, forgetting what is not saved."""
 
 
 def continue_upload(

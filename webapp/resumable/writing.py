@@ -7,11 +7,11 @@ from contextlib import closing, contextmanager
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import upload_files as arrivals
-from store import uploads
+from store import arrivals, uploads
+from store.arrivals import Arrival
 from store.jobs import new_id
 from store.models import ResumableUpload
-from store.upload_files import Arrival
+from store.upload_files import continue_upload
 from webapp.errors import Problem, bad_option
 from webapp.lookup import find_upload
 from webapp.resumable.body import Incoming
@@ -168,7 +168,7 @@ def _finish(hold: Hold, arrival: Arrival) -> None:
     """Make one file of what is there; what was recorded before is enough to do it again.
 
     Raises:
-        store.upload_files.Vanished: A part is not there (any more).
+        store.arrivals.Vanished: A part is not there (any more).
     """
     hold.renew()
     hold.complete(arrival.finish(hold.beat))
@@ -248,9 +248,7 @@ def _write(writing: _Writing, body: Incoming, checksum: Checksum | None) -> None
 def _arriving(s: Services, hold: Hold, upload: ResumableUpload) -> Iterator[Arrival]:
     """The bytes of an upload, to be written to; what is wrong with them is said."""
     try:
-        arrival = arrivals.continue_upload(
-            s.store.files, upload.id, offset=upload.offset, parts=upload.parts, check=hold.check
-        )
+        arrival = continue_upload(s.store.files, upload.id, offset=upload.offset, parts=upload.parts, check=hold.check)
         try:
             yield arrival
         finally:

@@ -20,10 +20,11 @@ from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
 from store import jobs, keys, uploads
+from store.arrivals import Vanished
 from store.files import Storage
 from store.models import ResumableUpload
 from store.open import Store
-from store.upload_files import Vanished, continue_upload
+from store.upload_files import continue_upload
 from tests.unit.webapp.conftest import AUTH, SOUND, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.errors import Problem
