@@ -16,6 +16,7 @@ from store.keys import SCOPES
 from store.models import ApiKey
 from webapp.access import cors, limits
 from webapp.access.callers import Caller, caller
+from webapp.access.limits import Tried
 from webapp.errors import RETRY_SECONDS, Problem
 from webapp.openapi import Operation, operation_of
 from webapp.services import Services, services
@@ -125,7 +126,10 @@ def _owner_of(s: Services, key: str | None) -> Caller:
         raise Problem(401, detail, code="missing_key", headers={"WWW-Authenticate": "Bearer"})
     # A header comes as Latin-1, whatever its bytes are.
     first = s.settings.api_key
-    if first is not None and _is_first(key.encode("latin-1"), first.get_secret_value().encode()):
+    sent, wanted = key.encode("latin-1"), first.get_secret_value().encode() if first is not None else b""
+    guess = first is not None and max(len(sent), len(wanted)) < GUESSABLE
+    tried = limits.count_key(guess=True) if guess else None
+    if first is not None and _is_first(sent, wanted, tried):
         return _operator(s.settings)
     record = keys.find(s.store.database, key)
     if record is None and first is None:
@@ -134,7 +138,7 @@ def _owner_of(s: Services, key: str | None) -> Caller:
         return _operator(s.settings)
     wrong = _why_not(record)
     if record is None or wrong is not None:
-        limits.count_wrong_key()
+        limits.check_tried(tried or limits.count_key(guess=False))
         raise Problem(403, wrong or "", code="invalid_key")
     try:
         keys.touch(s.store.database, record)
@@ -143,15 +147,15 @@ def _owner_of(s: Services, key: str | None) -> Caller:
     return _caller_of(s, record)
 
 
-def _is_first(sent: bytes, first: bytes) -> bool:
-    """Whether it is API_KEY, in a time that tells nothing of it, its length included."""
-    guessable = len(first) < GUESSABLE
-    looked_at = limits.may_guess() if guessable else True
+def _is_first(sent: bytes, first: bytes, tried: Tried | None) -> bool:
+    """Whether it is API_KEY, in a time that tells nothing of it but whether it is one that could be guessed."""
     same = hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(first).digest())
-    if same and looked_at and guessable:
-        limits.remember_right_key()
+    if tried is None:
+        return same
+    if same and tried.compared:
+        limits.take_back(tried)
     # A right guess that is not looked at goes the way of the wrong ones, and takes as long.
-    return same and looked_at
+    return same and tried.compared
 
 
 def _holder(s: Services) -> Caller | None:

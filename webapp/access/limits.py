@@ -4,12 +4,19 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import structlog
 from flask import Flask, current_app, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from limits import RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerMonth
+from limits import (
+    RateLimitItem,
+    RateLimitItemPerDay,
+    RateLimitItemPerHour,
+    RateLimitItemPerMinute,
+    RateLimitItemPerMonth,
+)
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
@@ -24,8 +31,14 @@ from webapp.services import Services
 
 log = structlog.get_logger(__name__)
 
-WRONG_KEYS = RateLimitItemPerMinute(30)
-"""Wrong keys of one address. Right keys are served all the same: a stranger must not be able to lock others out."""
+WRONG_KEYS = RateLimitItemPerMinute(100)
+"""Wrong keys of one address. Right keys are served all the same: a stranger must not be able to lock others out.
+
+Nobody guesses a key of ours, whatever the number; it keeps logs and the record in peace, and lets a program that tries
+a wrong key at each operation, as tests of the document do, come to an end.
+"""
+GUESSES = RateLimitItemPerMinute(30)
+"""The same of keys that could be guesses at a short API_KEY: beyond them it is compared only where it is known."""
 STUBBORN = (RateLimitItemPerHour(300), RateLimitItemPerDay(2000))
 """Wrong keys of one address beyond those: whoever goes on all the same waits longer and longer.
 
@@ -34,9 +47,33 @@ Only these, so that a stranger with many addresses does not fill Redis with coun
 _RIGHT = RateLimitItemPerMonth(1)
 """Whether the right key came from an address in the last month."""
 _TOLD = RateLimitItemPerMinute(1)
+_NAMES = {False: "wrong-key", True: "guess"}
 _Answer = TypeVar("_Answer")
 _STORED = "longhand:limits"
 _NAME = "longhand-limits"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A key that was counted as a wrong one."""
+
+    guess: bool
+    """Whether it could be a guess at a short API_KEY."""
+    passed: tuple[RateLimitItem, ...]
+    """The limits beyond which it is."""
+    wait: int | None
+    """Seconds after which another may be tried; None: at once."""
+    known: bool
+    """Whether the key that could be guessed came from there in the last month."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether it may turn out to be right.
+
+        Not while guesses rain from its address, or that would tell when one of them is right. Where the right one was
+        used before, more of them may rain, or strangers could lock its owner out in no time; but not without end.
+        """
+        return not self.passed or (self.known and not any(limit in STUBBORN for limit in self.passed))
 
 
 class Limits:
@@ -71,36 +108,36 @@ class Limits:
         own = caller().requests_per_minute
         return f"{own}/minute" if own is not None else self._settings.rate_limit or ""
 
-    def wrong_key(self, network: str) -> int | None:
-        """Count a wrong key; the seconds after which another may be tried, None: at once."""
-        who = ("wrong-key", network)
+    def count(self, network: str, *, guess: bool) -> Tried:
+        """Count a wrong key, or one that could be a guess, before anybody knows whether it is wrong."""
+        who, first = (_NAMES[guess], network), GUESSES if guess else WRONG_KEYS
 
-        def count(limiter: RateLimiter) -> int | None:
-            over = not limiter.hit(WRONG_KEYS, *who)
+        def count(limiter: RateLimiter) -> Tried:
+            over = not limiter.hit(first, *who)
             look = limiter.hit if over else limiter.test
-            passed = [limit for limit in STUBBORN if not look(limit, *who)] + ([WRONG_KEYS] if over else [])
-            return max(
-                (_seconds_to(limiter.get_window_stats(limit, *who).reset_time) for limit in passed), default=None
-            )
+            passed = (*(limit for limit in STUBBORN if not look(limit, *who)), *([first] if over else []))
+            waits = (_seconds_to(limiter.get_window_stats(limit, *who).reset_time) for limit in passed)
+            known = guess and bool(passed) and not limiter.test(_RIGHT, "right-key", network)
+            return Tried(guess, passed, max(waits, default=None), known)
 
-        seconds = self._ask(count)
-        if seconds is not None and self._aside.hit(_TOLD, network):
+        return self._ask(count)
+
+    def take_back(self, network: str, tried: Tried) -> None:
+        """What was counted was the right key; remember that it is known there."""
+        who = (_NAMES[tried.guess], network)
+
+        def take_back(limiter: RateLimiter) -> None:
+            over = GUESSES in tried.passed
+            for limit in (GUESSES, *(STUBBORN if over else ())):
+                limiter.hit(limit, *who, cost=-1)
+            limiter.hit(_RIGHT, "right-key", network)
+
+        self._ask(take_back)
+
+    def tell(self, network: str, seconds: int) -> None:
+        """Log, now and then, that wrong keys rain from an address."""
+        if self._aside.hit(_TOLD, network):
             log.warning("many wrong API keys came from one address", address=network, refused_for=seconds)
-        return seconds
-
-    def may_guess(self, network: str) -> bool:
-        """Whether a key from there is looked at although it could be a guess."""
-        who = ("wrong-key", network)
-
-        def look(limiter: RateLimiter) -> bool:
-            calm = all(limiter.test(limit, *who) for limit in (WRONG_KEYS, *STUBBORN))
-            return calm or not limiter.test(_RIGHT, "right-key", network)
-
-        return self._ask(look)
-
-    def right_key(self, network: str) -> None:
-        """Remember that a key that could be guessed is known there."""
-        self._ask(lambda limiter: limiter.hit(_RIGHT, "right-key", network))
 
     def _ask(self, question: Callable[[RateLimiter], _Answer]) -> _Answer:
         """Put a question to Redis, or to this process's own memory while Redis is away."""
@@ -139,30 +176,30 @@ def install(app: Flask, settings: Settings) -> None:
     app.after_request(_tell)
 
 
-def count_wrong_key() -> None:
-    """Count a wrong key against the address it came from.
+def count_key(*, guess: bool) -> Tried:
+    """Count a key against the address it came from: a wrong one, or one that could be a guess at a short API_KEY.
+
+    Guesses are counted before they are compared, or many at the same time would all be compared before any counts.
+    """
+    return _limits().count(_here(), guess=guess)
+
+
+def check_tried(tried: Tried) -> None:
+    """Refuse a key that is wrong, or that nobody looked at, if there were too many.
 
     Raises:
-        Problem: 429, there were too many.
+        Problem: 429.
     """
-    seconds = _limits().wrong_key(_here())
+    seconds = tried.wait
     if seconds is not None:
+        _limits().tell(_here(), seconds)
         detail = "Too many wrong API keys came from this address; check the key, and wait for the time in Retry-After."
         raise Problem(429, detail, code="rate_limited", headers={"Retry-After": str(seconds)})
 
 
-def may_guess() -> bool:
-    """Whether a key that is short enough to be guessed is looked at.
-
-    Not while wrong keys rain from its address, or that would tell when one of them is right; unless the right one was
-    used from there before, or strangers could lock its owner out.
-    """
-    return _limits().may_guess(_here())
-
-
-def remember_right_key() -> None:
-    """Note that whoever sends from this address knows the key that could be guessed."""
-    _limits().right_key(_here())
+def take_back(tried: Tried) -> None:
+    """Note that what was counted as a guess was right: whoever sends from this address knows the key."""
+    _limits().take_back(_here(), tried)
 
 
 def check_audio(s: Services) -> None:

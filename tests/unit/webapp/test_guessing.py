@@ -2,21 +2,25 @@
 
 import contextlib
 import logging
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import structlog
 from flask import Flask
 from flask.testing import FlaskClient
+from limits import RateLimitItem
 
 from store import keys
 from tests.stack import KEY, RedisServer
 from tests.unit.webapp.conftest import AUTH
 from tests.unit.webapp.test_access import is_problem
 from webapp.access.auth import GUESSABLE
-from webapp.access.limits import STUBBORN, WRONG_KEYS
+from webapp.access.limits import GUESSES, STUBBORN, WRONG_KEYS
 
 Make = Callable[..., Flask]
 SHORT = "geheim-1"
@@ -90,18 +94,71 @@ class TestAKeyThatCouldBeGuessed:
         return make(api_key=SHORT).test_client()
 
     def test_is_not_found_out_by_guessing(self, client: FlaskClient) -> None:
-        wrong(client, WRONG_KEYS.amount)
+        wrong(client, GUESSES.amount)
         guess = client.get("/v1/jobs", headers=bearer(SHORT))
         assert is_problem(guess, 429, "rate_limited")
         assert guess.json == client.get("/v1/jobs", headers=bearer("wrong")).json
 
     def test_is_good_where_it_was_used_before(self, client: FlaskClient) -> None:
         assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
-        wrong(client, WRONG_KEYS.amount + 10)
+        wrong(client, GUESSES.amount + 10)
+        assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
+
+    @pytest.mark.parametrize(("limit", "window"), [(STUBBORN[0], "hour"), (STUBBORN[1], "day")])
+    def test_is_not_compared_without_end_where_it_was_used_before(
+        self, client: FlaskClient, redis_url: str, limit: RateLimitItem, window: str
+    ) -> None:
+        assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
+        wrong(client, GUESSES.amount + 1)
+        with redis.Redis.from_url(redis_url) as stored:
+            [name] = stored.scan_iter(f"longhand:limits*guess*/1/{window}")
+            stored.incrby(name, limit.amount - 1)
+        guess = client.get("/v1/jobs", headers=bearer(SHORT))
+        assert is_problem(guess, 429, "rate_limited") and int(guess.headers["Retry-After"]) > 60
+        assert client.get("/v1/jobs", headers=bearer(SHORT), environ_base=THERE).status_code == 200
+
+    def test_counts_against_nobody_who_knows_it(self, client: FlaskClient, redis_url: str) -> None:
+        ok = [client.get("/v1/jobs", headers=bearer(SHORT)).status_code for _ in range(GUESSES.amount + 5)]
+        assert set(ok) == {200}
+        wrong(client, GUESSES.amount + 5)
+        with redis.Redis.from_url(redis_url) as stored:
+            before = {name: stored.get(name) for name in stored.scan_iter("longhand:limits*guess*")}
+            assert len(before) == 3
+            assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
+            assert {name: stored.get(name) for name in before} == before
+
+    def test_is_not_found_out_by_many_guesses_at_once(
+        self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All have been let in before the first of them turns out to be wrong."""
+        together, find = threading.Barrier(GUESSES.amount), keys.find
+
+        def find_together(*asked: Any) -> Any:
+            together.wait(20)
+            return find(*asked)
+
+        monkeypatch.setattr(keys, "find", find_together)
+        app = client.application
+        threads = [threading.Thread(target=wrong, args=(app.test_client(), 1)) for _ in range(GUESSES.amount - 1)]
+        for thread in threads:
+            thread.start()
+        while together.n_waiting < len(threads):
+            assert any(thread.is_alive() for thread in threads)
+            time.sleep(0.01)
+        monkeypatch.setattr(keys, "find", find)
+        assert wrong(client, 1) == [403]
+        assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 429
+        together.wait(20)
+        for thread in threads:
+            thread.join()
+
+    def test_is_not_guessed_at_by_what_is_longer(self, client: FlaskClient) -> None:
+        long = [client.get("/v1/jobs", headers=bearer("x" * GUESSABLE)).status_code for _ in range(GUESSES.amount + 5)]
+        assert set(long) == {403}
         assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
 
     def test_is_good_from_elsewhere(self, client: FlaskClient) -> None:
-        wrong(client, WRONG_KEYS.amount + 10, environ_base=THERE)
+        wrong(client, GUESSES.amount + 10, environ_base=THERE)
         assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
         guess = client.get("/v1/jobs", headers=bearer(SHORT), environ_base=THERE)
         assert guess.status_code == 429
@@ -120,7 +177,7 @@ class TestAKeyThatCouldBeGuessed:
             client = make(api_key=SHORT, redis_url=server.url).test_client()
             assert client.get("/v1/jobs", headers=bearer(SHORT)).status_code == 200
         with caplog.at_level(logging.CRITICAL):  # the limiter's own complaint
-            assert set(wrong(client, WRONG_KEYS.amount, environ_base=THERE)) == {403}
+            assert set(wrong(client, GUESSES.amount, environ_base=THERE)) == {403}
             assert wrong(client, 1, environ_base=THERE) == [429]
             guess = client.get("/v1/jobs", headers=bearer(SHORT), environ_base=THERE)
             assert guess.status_code == 429
