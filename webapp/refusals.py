@@ -36,10 +36,10 @@ _OWN: Mapping[int, Mapping[str, Header]] = {
     503: {"Retry-After": _LATER},
 }
 """Headers of single refusals."""
-_HTML = {"text/html": {"schema": {"type": "string"}}}
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 SERVERS_OWN = {
-    "414": {"description": "The address is longer than 8 kB.", "content": _HTML},
-    "431": {"description": "The headers are too many, or one is longer than 8 kB.", "content": _HTML},
+    "414": {"description": "The address is longer than 8 kB.", "content": _PROBLEM},
+    "431": {"description": "The headers are too many, or one is longer than 8 kB.", "content": _PROBLEM},
 }
 """What the server in front of the application refuses by itself."""
 _EVERYWHERE = {

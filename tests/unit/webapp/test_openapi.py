@@ -1,5 +1,6 @@
 """The API document: valid, complete, true for a stage that was added, and browsable without another host."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
+from config.serving import refusal
 from tests.stack import WEBHOOK_SECRET
 from tests.unit.webapp.conftest import AUTH, work_off
 from webapp.document import at_most
@@ -95,6 +97,17 @@ def test_every_answer_says_what_it_carries(document: dict[str, Any]) -> None:
             assert all(headers[status]["Retry-After"]["required"] for status in ours & {"429", "503"}), where
     for path, status in (("/v1/jobs", "202"), ("/v1/uploads", "201")):
         assert document["paths"][path]["post"]["responses"][status]["headers"]["Location"]["required"]
+
+
+@pytest.mark.parametrize("status", [414, 431])
+def test_what_the_server_refuses_by_itself_is_in_it_as_it_is(document: dict[str, Any], status: int) -> None:
+    head, _, body = refusal(status, "Too Long", "Send less.").partition(b"\r\n\r\n")
+    [(media, described)] = document["components"]["responses"][str(status)]["content"].items()
+    assert f"Content-Type: {media}\r\n".encode() in head + b"\r\n"
+    schema = _resolved(document, described["schema"])
+    sent = json.loads(body)
+    assert set(schema["required"]) <= set(sent) <= set(schema["properties"])
+    assert {"status": status, "code": "too_large"}.items() <= sent.items()
 
 
 def test_what_is_sent_is_in_it(document: dict[str, Any]) -> None:
