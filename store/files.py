@@ -1,6 +1,7 @@
 """A job's files, on a disk or in object storage, under names of our own."""
 
 import contextlib
+import glob
 import hashlib
 import secrets
 import shutil
@@ -153,9 +154,19 @@ class Storage:
             except OSError as error:
                 if error.errno != 18:  # EXDEV: scratch and storage are different disks
                     raise
-                aside = Path(f"{target}.{secrets.token_hex(4)}.part")
-                shutil.move(path, aside)
-                aside.replace(target)
+                self._copy(path, Path(target))
+
+    def _copy(self, path: Path, target: Path) -> None:
+        """From another disk, which takes time and room: nothing half copied may stay."""
+        for left in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
+            left.unlink(missing_ok=True)  # by a run that was killed
+        aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            shutil.move(path, aside)
+            aside.replace(target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
     def fetch(self, job_id: str, name: str, scratch: Path) -> Path:
         """A local path of a file: the file itself on a local disk, else a copy in ``scratch``.

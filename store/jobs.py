@@ -1,12 +1,12 @@
 """Records of jobs: made, looked up, moved from one status to the next, deleted."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, text, true, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
 from store import deliveries, totals
@@ -171,10 +171,15 @@ def describe(database: Database, job_id: str, facts: Mapping[str, Any]) -> None:
 
 
 def finish(database: Database, job_id: str) -> bool:
-    """Running → done, if every step is; whether this call did it."""
+    """Active → done, if every step is; whether this call did it.
+
+    One that was cancelled when all was done, and tried again, is still queued.
+    """
     undone = select(Step.stage).where(Step.job_id == job_id, Step.status != "done").exists()
+    at = now()
+    times = {"started_at": func.coalesce(Job.started_at, at), "finished_at": at}
     with database.write() as session:
-        won = _move(session, job_id, ("running",), ~undone, status="done", finished_at=now())
+        won = _move(session, job_id, ACTIVE, ~undone, status="done", **times)
         if won:
             book(session, job_id)
             totals.ended(session, job_id, "done")
@@ -233,9 +238,15 @@ def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
         return won
 
 
-def retry(database: Database, job_id: str) -> bool:
-    """Failed or cancelled → queued, what is done stays done; whether this call did it. The caller submits it."""
-    undone = and_(Step.job_id == job_id, Step.status != "done")
+def retry(database: Database, job_id: str, *, anew: Collection[str] = ()) -> bool:
+    """Failed or cancelled → queued, what is done stays done; whether this call did it. The caller submits it.
+
+    Args:
+        database: The record.
+        job_id: The job.
+        anew: Stages whose files are not kept any more: they are not done.
+    """
+    undone = and_(Step.job_id == job_id, or_(Step.status != "done", Step.stage.in_(anew)))
     fresh = {"status": "pending", "attempts": 0, "claim": None, "task_id": None, "sent_at": None, "started_at": None}
     with database.write() as session:
         # Without a fingerprint: another job that was asked for the same may be under way by now.

@@ -22,6 +22,23 @@ def stands(database: Database, job_id: str) -> None:
         session.execute(update(Job).where(Job.id == job_id).values(submitted_at=datetime.fromtimestamp(0, UTC)))
 
 
+def unsent(database: Database, *, seconds: float) -> list[str]:
+    """Ids of the jobs of which nothing was ever sent, written this long ago: whoever was to do it died or could not."""
+    with database.read() as session:
+        before = now() - timedelta(seconds=seconds)
+        query = select(Job.id).where(Job.status.in_(ACTIVE), Job.lane.is_(None), Job.submitted_at < before)
+        return list(session.scalars(query.order_by(Job.created_at)))
+
+
+def ended_in_vain(database: Database, *, after: float, before: float) -> list[str]:
+    """Ids of the jobs that failed or were cancelled between so many and so many seconds ago."""
+    at = now()
+    with database.read() as session:
+        since, until = at - timedelta(seconds=after), at - timedelta(seconds=before)
+        over = Job.status.in_(("failed", "cancelled"))
+        return list(session.scalars(select(Job.id).where(over, Job.finished_at > since, Job.finished_at < until)))
+
+
 def unfinished(database: Database) -> list[str]:
     """Ids of the jobs that should have something on a queue, oldest first; those that wait for their turn have not."""
     with database.read() as session:

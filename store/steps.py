@@ -1,7 +1,7 @@
 """Records of the pieces of a job's work: who runs which, how often it was started, which are done."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
@@ -57,22 +57,23 @@ def begin(
     free = or_(Step.status == "pending", and_(Step.status == "running", Step.alive_at < stale))
     claim = uuid.uuid4().hex
     with database.write() as session:
+        if not _hold(session, piece.job_id):
+            return Begin.OVER, ""
         wanted = update(Step).where(_here(piece), free, _active(piece), Step.attempts < max_attempts)
         values = {"status": "running", "attempts": Step.attempts + 1, "claim": claim, "task_id": task_id}
         times = {"started_at": func.coalesce(Step.started_at, at), "alive_at": at}
         if changed(session, wanted.values(worker=worker, **values, **times)):
             _mark_started(session, piece, at)
             return Begin.RUN, claim
-        if not session.scalar(select(_active(piece))):
-            return Begin.OVER, ""
         found = select(Step.status, Step.attempts, Step.alive_at).where(_here(piece))
         step = session.execute(found).one_or_none()
     if step is None:
         return Begin.OVER, ""
     if step.status == "done":
         return Begin.DONE, ""
-    # Nobody is at it and it could not be claimed: the attempts are used up.
-    return Begin.EXHAUSTED if step.status == "pending" or step.alive_at < stale else Begin.TAKEN, ""
+    # Who was at it may have freed it just now, between our change and our look.
+    used_up = step.attempts >= max_attempts and (step.status == "pending" or step.alive_at < stale)
+    return Begin.EXHAUSTED if used_up else Begin.TAKEN, ""
 
 
 def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
@@ -112,9 +113,13 @@ def free_dead(database: Database, piece: Piece, *, task_id: str, worker: str) ->
 
 
 def done(database: Database, piece: Piece, claim: str) -> bool:
-    """Running → done; whether this call did it. The last chunk of a stage finishes the stage."""
+    """Running → done; whether this run did it. The last chunk of a stage finishes the stage.
+
+    Asked again, because the first answer was lost with the database's connection, the answer is the same.
+    """
     at = now()
     with database.write() as session:
+        _hold(session, piece.job_id)
         if piece.item != WHOLE:
             # Two last chunks at once must see each other: one waits here (on SQLite, at the beginning of the block).
             session.execute(select(Step.stage).where(_here(Piece(piece.job_id, piece.stage))).with_for_update())
@@ -126,7 +131,8 @@ def done(database: Database, piece: Piece, claim: str) -> bool:
                 session.execute(update(Step).where(whole).values(status="done", finished_at=at))
         if won:
             totals.worked(session, piece.job_id, piece.stage, piece.item, at=at)
-        return won
+        ours = and_(_here(piece), Step.status == "done", Step.claim == claim)
+        return won or session.scalar(select(Step.stage).where(ours)) is not None
 
 
 def attempts(database: Database, piece: Piece) -> int:
@@ -232,21 +238,30 @@ def done_items(database: Database, job_id: str, stage: str, *, first: int = 0) -
         return list(session.scalars(query.where(Step.item >= first).order_by(Step.item)))
 
 
-def stale(database: Database, *, seconds: float) -> list[str]:
-    """Ids of active jobs with running work that has shown no sign of life for this long; that work is freed."""
+def silent(database: Database, *, seconds: float) -> dict[Piece, datetime]:
+    """Running work of active jobs that has shown no sign of life for this long, with its last one."""
     dead = and_(Step.status == "running", Step.alive_at < now() - timedelta(seconds=seconds))
     active = select(Job.id).where(Job.status.in_(ACTIVE))
-    with database.write() as session:
-        found = list(session.scalars(select(Step.job_id).where(dead, Step.job_id.in_(active)).distinct()))
-        freed = update(Step).where(dead, Step.job_id.in_(found)).values(status="pending")
-        session.execute(freed, execution_options={"synchronize_session": False})
-    return found
+    with database.read() as session:
+        query = select(Step.job_id, Step.stage, Step.item, Step.alive_at).where(dead, Step.job_id.in_(active))
+        return {Piece(*row[:3]): row[3] for row in session.execute(query) if row[3] is not None}
+
+
+def free(database: Database, found: Mapping[Piece, datetime]) -> list[str]:
+    """Running → pending, where the last sign of life is still the one that was found; the jobs this freed some of."""
+    freed = []
+    for piece, at in found.items():
+        here = and_(_here(piece), Step.status == "running", Step.alive_at == at)
+        with database.write() as session:
+            if changed(session, update(Step).where(here).values(status="pending")):
+                freed.append(piece.job_id)
+    return list(dict.fromkeys(freed))
 
 
 def _hold(session: Session, job_id: str) -> bool:
     """One at a time sends work of a job: two chunks that end at once choose different ones. False: it is over, or gone.
 
-    The job first, then its steps, as everybody does who changes both: else two could wait for each other.
+    The job first, then its steps, as everybody must who changes both: else two could wait for each other.
     """
     held = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).with_for_update(key_share=True)
     return session.scalar(held) is not None

@@ -85,6 +85,20 @@ class Flow:
         """
         self._go(job_id, anew=False)
 
+    def take_up(self, job_id: str) -> None:
+        """Submit a job that stands still; one that cannot be sent, outages aside, fails instead of standing for ever.
+
+        Raises:
+            QueueUnavailable: The broker cannot be reached.
+        """
+        try:
+            self.submit(job_id)
+        except (QueueUnavailable, SQLAlchemyError, StorageAway):
+            raise
+        except Exception:
+            log.exception("job %s cannot be queued", job_id)
+            self._give_up(job_id)
+
     def admit(self, owner: str) -> None:
         """Queue the jobs of an account whose turn it is.
 
@@ -108,7 +122,7 @@ class Flow:
         Raises:
             QueueUnavailable: The broker cannot be reached.
         """
-        try:
+        with _reaching():
             if rabbit.is_broker(self.app):
                 rabbit.ask(self.app)
                 return
@@ -117,8 +131,6 @@ class Flow:
                 # Redis is asked: its transport would find out only with the first message.
                 if (client := getattr(producer.channel, "client", None)) is not None:
                     client.ping()
-        except (BrokerError, RedisError) as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
 
     def waiting(self) -> int:
         """Messages on all queues.
@@ -126,14 +138,12 @@ class Flow:
         Raises:
             QueueUnavailable: The broker cannot be reached.
         """
-        try:
+        with _reaching():
             if rabbit.is_broker(self.app):
                 return sum(one.messages for one in rabbit.look(self.app, list(self.app.amqp.queues)).waiting)
             with self.app.connection_for_read() as connection, connection.channel() as channel:
                 ask: Any = channel
                 return sum(ask.queue_declare(name).message_count for name in self.app.amqp.queues)
-        except (BrokerError, RedisError) as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
 
     def figures(self) -> QueueFigures | None:
         """What waits on RabbitMQ; None where the broker is Redis, which ``store.figures.Queues`` looks at.
@@ -166,7 +176,7 @@ class Flow:
         queues = {head.queue for head in ready(planned, finished)}
         if job.lane == turns.WORK:
             return turns.WORK
-        if queues == {NET}:
+        if queues == {NET} and job.lane in (None, turns.NET):
             return turns.NET
         # What somebody waits for is not one of many, however large it is.
         large = job.source_bytes >= LARGE_BYTES and job.priority != "high"
@@ -188,9 +198,17 @@ class Flow:
                 if job_id == own:
                     wrong = error
                 else:
-                    log.exception("job %s cannot be queued now; upkeep tries again", job_id)
+                    log.exception("job %s cannot be queued", job_id)
+                    self._give_up(job_id)
         if wrong is not None:
             raise wrong
+
+    def _give_up(self, job_id: str) -> None:
+        """Whose turn it is then, upkeep sees to: here it would be asked within the giving of turns."""
+        detail = "What the job needs to go on is missing on the server; send the recording again."
+        if jobs.fail(self.store.database, job_id, code="internal", detail=detail, stage=None):
+            self.store.events.forget(job_id)
+            self.store.events.changed(job_id)
 
     def _send(self, job: Job, *, anew: bool) -> None:
         planned = {name: self.stages[name] for name in job.stages}

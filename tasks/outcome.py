@@ -1,6 +1,7 @@
 """Failures, written to the record. Signals fire in every case, also when a child was killed or never began."""
 
 import logging
+import threading
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -19,6 +20,8 @@ from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
 
+FREE_SECONDS = 3.0
+"""How long a worker's parent waits for the record."""
 BROKER_AWAY = (BrokerError, RedisError)
 
 
@@ -61,15 +64,21 @@ def lost_child_request(worker: Worker) -> type[Request]:
                 job_id, item = str(self.args[0]), int(self.args[1]) if len(self.args) > 1 else WHOLE
                 stage = self.task.name.removeprefix("stage.")
                 log.warning("a worker's child died in %s of job %s; it is started again", self.task.name, job_id)
-                try:
-                    piece = Piece(job_id, stage, item)
-                    steps.free_dead(worker.store.database, piece, task_id=self.id, worker=worker.name)
-                except Exception:
-                    # Whatever is wrong with the record, Celery must put the message back, or this worker stands still.
-                    log.exception("%s of job %s is not freed now, but will be when found abandoned", stage, job_id)
+                # Whatever is wrong with the record, Celery must put the message back, or this worker stands still. A
+                # busy database must not keep it from giving signs of life for its other children.
+                free = threading.Thread(target=_free, args=(worker, Piece(job_id, stage, item), self.id), daemon=True)
+                free.start()
+                free.join(FREE_SECONDS)
             return super().on_failure(exc_info, send_failed_event, return_ok)
 
     return LostChildRequest
+
+
+def _free(worker: Worker, piece: Piece, task_id: str) -> None:
+    try:
+        steps.free_dead(worker.store.database, piece, task_id=task_id, worker=worker.name)
+    except Exception:
+        log.exception("%s of job %s is not freed now, but will be when found abandoned", piece.stage, piece.job_id)
 
 
 def describe(exception: BaseException) -> tuple[str, str]:

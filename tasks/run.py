@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from redis.exceptions import RedisError
@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
 from pipelines.stage import Stage
-from store import jobs, steps, usage
+from store import Store, jobs, steps, usage
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
@@ -22,15 +22,18 @@ from tasks import rabbit, webhooks
 from tasks.app import AnyTask
 from tasks.flow import QueueUnavailable
 from tasks.outcome import lost_child_request
-from tasks.threads import HandedBack
+from tasks.threads import HandedBack, check_stopping
 from tasks.watch import Watch
 from tasks.worker import Worker
 from tasks.workfiles import WorkFiles
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 AWAY = (OperationalError, PoolTimeout, RedisError, QueueUnavailable, StorageAway, ConnectionError)
 """Our own servers are not there for a moment."""
+OUTAGE_SECONDS = 600.0
+"""For so long work that is done waits for a database or a storage that is away, rather than being done again."""
 TAKEN_SECONDS = 3.0
 """When to look again at work that an earlier delivery of the same message seems to be doing."""
 
@@ -75,8 +78,9 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece) -> str:
     message = str(task.request.id)
     database = worker.store.database
     try:
-        # The same patience as the queue's, which gives the message out again: neither waits for the other.
-        stale = worker.settings.visibility_timeout_seconds
+        # Less patience than the queue's by one sign of life: when it gives the message out again, the work is free. Who
+        # found it taken would have to look again, and might have got something long to do by then.
+        stale = worker.settings.visibility_timeout_seconds - worker.settings.lease_renewal_seconds
         begun, claim = steps.begin(
             database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=stale
         )
@@ -147,23 +151,42 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     with WorkFiles(store.files, stage, piece, scratch) as files, watching as watch:
         stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.
-        if not steps.alive(store.database, piece, claim):
+        if not _outlast(lambda: steps.alive(store.database, piece, claim)):
             raise Cancelled("The job was cancelled.")
-        files.keep()
+        _outlast(files.keep)
     if stage.describes:
-        with store.files.open(piece.job_id, stage.describes) as stream:
-            facts = json.load(stream)
-        jobs.describe(store.database, piece.job_id, facts)
-        if "duration" in facts and usage.used_up(store.database, piece.job_id):
-            # At submission nobody knew how long it is.
-            detail = "The audio that the API key has for a day is used up; try the job again after midnight UTC."
-            raise OptionsError(detail, code="rate_limited")
-    won = steps.done(store.database, piece, claim)
+        _outlast(lambda: _describe(store, piece.job_id, str(stage.describes)))
+    won = _outlast(lambda: steps.done(store.database, piece, claim))
     if jobs.status(store.database, piece.job_id) is None:
         # Deleted while the files were being kept; upkeep would find them only after a day.
         store.files.delete(piece.job_id)
     if not won:
         raise Cancelled("Somebody else does this work.")
+
+
+def _describe(store: Store, job_id: str, name: str) -> None:
+    """Take what a stage found out over into the record."""
+    with store.files.open(job_id, name) as stream:
+        facts = json.load(stream)
+    jobs.describe(store.database, job_id, facts)
+    if "duration" in facts and usage.used_up(store.database, job_id):
+        # At submission nobody knew how long it is.
+        detail = "The audio that the API key has for a day is used up; try the job again after midnight UTC."
+        raise OptionsError(detail, code="rate_limited")
+
+
+def _outlast(action: Callable[[], _T]) -> _T:
+    """Do something that may be done twice, again and again until an outage is over."""
+    end = time.monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            return action()
+        except AWAY as error:
+            if time.monotonic() >= end:
+                raise
+            log.warning("work that is done waits to be kept: %s", type(error).__name__)
+            check_stopping()
+            time.sleep(random.uniform(1.0, 2.0))  # noqa: S311  # spreading, not secrecy
 
 
 def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: BaseException) -> NoReturn:
@@ -179,7 +202,7 @@ def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: B
         if not ours and steps.attempts(worker.store.database, piece) >= worker.settings.max_attempts:
             raise error
         # Outages of our own servers say nothing about the recording, and must not use up its attempts.
-        steps.release(worker.store.database, piece, claim, refund=ours)
+        _outlast(lambda: steps.release(worker.store.database, piece, claim, refund=ours))
     except AWAY as away:
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.warning("%s of job %s is tried again: %s", piece.stage, piece.job_id, error)

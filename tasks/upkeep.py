@@ -22,6 +22,11 @@ STANDING_SECONDS = 60.0
 """A job that nobody works on, queued this long ago, is queued again if no queue holds anything: its message is lost."""
 STANDING_LONG_SECONDS = 900.0
 """The same where queues hold something, which may be its message: a second one does no harm, many would."""
+UNSENT_SECONDS = 30.0
+"""A job of which nothing was ever sent by then is sent now, whatever the queues hold: none of it can be its message."""
+TEMPORARY_SECONDS = (3600.0, 25 * 3600.0)
+"""What nobody wants of a job that failed or was cancelled is kept for the first of these, in case it is tried again,
+and removed by any sweep until the second."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 """Files that belong to no job and have not changed for this long are what is left of an upload or a run that died."""
 
@@ -44,13 +49,12 @@ def look_after_jobs(worker: Worker) -> None:
     on_rabbit = rabbit.is_broker(worker.app)
     if rabbit.emptied(worker.app) if on_rabbit else store.events.emptied():
         # The queues are gone with everything else on the broker; the record is not.
-        _each("submit job", standing.unfinished(store.database), worker.flow.submit)
+        _each("submit job", standing.unfinished(store.database), worker.flow.take_up)
         rabbit.remember(worker.app) if on_rabbit else store.events.remember()
-    silent = ABANDONED_TIMEOUTS * worker.settings.visibility_timeout_seconds
-    abandoned = steps.stale(store.database, seconds=silent)
-    _each("submit job", abandoned, worker.flow.submit)
+    _each("submit job", _abandoned(worker), worker.flow.take_up)
+    _each("submit job", standing.unsent(store.database, seconds=UNSENT_SECONDS), worker.flow.take_up)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
-    _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.submit)
+    _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.take_up)
     # Whoever ended a job may have died before the next had its turn.
     _each("see whose turn it is of account", turns.waiting_accounts(store.database), worker.flow.admit)
     idempotency.expire(store.database)
@@ -68,6 +72,17 @@ def look_after_jobs(worker: Worker) -> None:
     _each("delete upload", uploads.expired(store.database), lambda upload_id: _delete_upload(worker, upload_id))
 
 
+def _abandoned(worker: Worker) -> list[str]:
+    """Free the work that nobody is at any more; its jobs."""
+    database = worker.store.database
+    seconds = ABANDONED_TIMEOUTS * worker.settings.visibility_timeout_seconds
+    if not (found := steps.silent(database, seconds=seconds)):
+        return []
+    # If the database was away, nobody could give a sign of life: now they can.
+    time.sleep(2 * worker.settings.lease_renewal_seconds)
+    return steps.free(database, found)
+
+
 def remove_forgotten(worker: Worker) -> None:
     """Remove folders of files that belong to no job any more."""
     store = worker.store
@@ -76,12 +91,22 @@ def remove_forgotten(worker: Worker) -> None:
         if jobs.status(store.database, job_id) is None and uploads.get(store.database, job_id) is None:
             store.files.delete(job_id)
 
+    temporary = [name for stage in worker.stages.values() for name in stage.temporary]
+    after, until = TEMPORARY_SECONDS
+    ended = standing.ended_in_vain(store.database, after=until, before=after)
+    _each("remove temporary files of", ended, lambda job_id: _remove_temporary(worker, job_id, temporary))
     _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
         # A run may end, and take its folder along, while we look.
         with contextlib.suppress(FileNotFoundError):
             _remove_scratch(worker, folder, before)
+
+
+def _remove_temporary(worker: Worker, job_id: str, names: list[str]) -> None:
+    # It may have been tried again just now.
+    if jobs.status(worker.store.database, job_id) in ("failed", "cancelled"):
+        worker.store.files.remove(job_id, *names)
 
 
 def _delete_upload(worker: Worker, upload_id: str) -> None:

@@ -167,7 +167,13 @@ def retry(job_id: str) -> AnyResponse:
         raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
     limits.check_audio(s)
     backlog.check(s)
-    if not jobs.retry(s.store.database, job_id):
+    lost = [
+        name
+        for name in job.stages
+        if name in s.flow.stages
+        and not all(s.store.files.exists(job_id, file) for file in s.flow.stages[name].temporary)
+    ]
+    if not jobs.retry(s.store.database, job_id, anew=lost):
         job = find_job(s, job_id)
         raise Problem(409, f"The job is {job.status}; only one that failed or was cancelled can be tried again.")
     s.store.events.forget(job_id)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from store import jobs, positions, progress, standing, steps
 from store.database import Database
+from store.file_errors import StorageAway
 from store.files import Storage
 from store.models import WHOLE, Job, Record, Step
 from store.steps import Begin, Piece
@@ -182,6 +184,25 @@ def test_a_job_is_done_only_when_every_step_is(database: Database) -> None:
     assert job is not None and job.status == "done"
 
 
+def test_a_job_that_was_cancelled_when_all_was_done_can_be_tried_again(database: Database) -> None:
+    job_id = new_job(database)
+    steps.scatter(database, job_id, "transcribe", count=0)
+    for stage in ("normalise", "chunk", "merge"):
+        do(database, job_id, stage)
+    assert jobs.cancel(database, job_id) and jobs.retry(database, job_id)
+    assert jobs.finish(database, job_id)
+    job = jobs.get(database, job_id)
+    assert job is not None and job.status == "done" and job.started_at is not None
+
+
+def test_whoever_missed_the_answer_asks_again_and_hears_the_same(database: Database) -> None:
+    job_id = new_job(database)
+    _, mine = claim(database, job_id, "normalise")
+    piece = Piece(job_id, "normalise")
+    assert steps.done(database, piece, mine) and steps.done(database, piece, mine)
+    assert not steps.done(database, piece, "another")
+
+
 def test_the_first_reason_counts(database: Database) -> None:
     job_id = new_job(database)
     begin(database, job_id, "normalise")
@@ -256,7 +277,10 @@ def test_abandoned_work_is_freed_and_nothing_else(database: Database) -> None:
     begin(database, dead, "normalise")
     begin(database, alive, "normalise")
     age(database, dead, seconds=500)
-    assert steps.stale(database, seconds=180) == [dead]
+    found = steps.silent(database, seconds=180)
+    assert list(found) == [Piece(dead, "normalise")]
+    assert steps.free(database, found) == [dead]
+    assert steps.free(database, found) == []
     assert begin(database, dead, "normalise", task="other") is Begin.RUN
     assert begin(database, alive, "normalise", task="other") is Begin.TAKEN
 
@@ -267,7 +291,7 @@ def test_a_single_long_chunk_is_not_taken_for_abandoned(database: Database) -> N
     begin(database, job_id, "transcribe", 0)
     with database.write() as session:
         session.execute(update(Step).values(started_at=jobs.now() - timedelta(hours=1)))
-    assert steps.stale(database, seconds=180) == []
+    assert steps.silent(database, seconds=180) == {}
 
 
 def test_a_job_that_nobody_works_on_is_found(database: Database) -> None:
@@ -323,6 +347,42 @@ class TestStorage:
             upload.keep()
         assert storage.open("job", "source").read() == b"half and half"
         assert upload.size == storage.size("job", "source") == 13
+
+    def test_what_a_killed_copy_left_goes_with_the_next(self, storage: Storage, tmp_path: Path) -> None:
+        elsewhere = Path("/dev/shm")
+        if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("needs /dev/shm on a disk of its own")
+        half = Path(storage.address("job", "audio.wav.0a1b2c3d.part"))
+        half.parent.mkdir(parents=True)
+        half.write_bytes(b"ha")
+        with tempfile.NamedTemporaryFile(dir=elsewhere, delete=False) as made:
+            made.write(b"whole")
+        storage.put("job", "audio.wav", Path(made.name))
+        assert [path.name for path in half.parent.iterdir()] == ["audio.wav"]
+        assert storage.open("job", "audio.wav").read() == b"whole"
+        assert not Path(made.name).exists()
+
+    def test_a_disk_that_is_not_there_is_no_missing_file(self, storage: Storage) -> None:
+        with storage.create("job", "source") as upload:
+            upload.write(b"x")
+            upload.keep()
+        with pytest.raises(FileNotFoundError):
+            storage.open("job", "other")
+        assert not storage.exists("job", "other")
+        root = storage.local
+        assert root is not None
+        root.rename(root.with_name("unmounted"))
+        for use in (
+            lambda: storage.open("job", "source"), lambda: storage.exists("job", "source"),
+            lambda: storage.size("job", "source"), lambda: storage.names("job", ""),
+            lambda: storage.create("job", "new"), lambda: storage.remove("job", "source"),
+            lambda: storage.delete("job"),
+        ):  # fmt: skip
+            with pytest.raises(StorageAway):
+                use()
+        assert not root.exists(), "nothing is written where the disk should be"
+        root.with_name("unmounted").rename(root)
+        assert storage.open("job", "source").read() == b"x"
 
     def test_a_dropped_upload_leaves_nothing(self, storage: Storage) -> None:
         with pytest.raises(RuntimeError), storage.create("job", "source") as upload:

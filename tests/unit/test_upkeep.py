@@ -1,6 +1,7 @@
 """What beat's tasks find and mend: over a real record, real files and a real broker, with nobody working."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,7 +30,8 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def worker(server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
-    settings = Settings(_env_file=None, redis_url=server.url, data_dir=tmp_path, retention_days=30)  # type: ignore[call-arg]
+    given = {"redis_url": server.url, "data_dir": tmp_path, "retention_days": 30, "lease_renewal_seconds": 0.5}
+    settings = Settings(_env_file=None, **given)  # type: ignore[arg-type]
     made = make_worker(settings)
     made.store.database.upgrade()
     made.store.events.remember()
@@ -67,8 +69,10 @@ def test_a_job_whose_message_was_lost_is_queued_again_once(worker: Worker) -> No
 
 
 def test_while_queues_hold_something_a_waiting_job_is_left_alone(worker: Worker) -> None:
-    job(worker, submitted_at=ago(minutes=5))
-    worker.flow.submit(job(worker))
+    waiting = job(worker)
+    worker.flow.submit(waiting)
+    with worker.store.database.write() as session:
+        session.execute(update(Job).where(Job.id == waiting).values(submitted_at=ago(minutes=5)))
     upkeep.look_after_jobs(worker)
     assert worker.flow.waiting() == 1
 
@@ -134,6 +138,43 @@ def test_abandoned_work_is_freed_and_queued(worker: Worker) -> None:
         session.execute(update(Step).where(Step.status == "running").values(alive_at=ago(minutes=4)))
     upkeep.look_after_jobs(worker)
     assert worker.flow.waiting() == 1
+
+
+def test_work_whose_worker_could_not_give_a_sign_is_left_to_it(worker: Worker) -> None:
+    """After an outage of the database everybody's last sign is old; those who live give one at once."""
+    living, database = job(worker), worker.store.database
+    piece = Piece(living, "normalise")
+    _, claim = steps.begin(database, piece, task_id="t", worker="w", max_attempts=3, stale_seconds=30)
+    with database.write() as session:
+        session.execute(update(Step).where(Step.status == "running").values(alive_at=ago(minutes=4)))
+    sign = threading.Timer(0.3, lambda: steps.alive(database, piece, claim))
+    sign.start()
+    upkeep.look_after_jobs(worker)
+    sign.join()
+    assert steps.done(database, piece, claim), "it is still its own"
+    assert worker.flow.waiting() == 0
+
+
+def test_a_job_of_which_nothing_was_sent_waits_for_no_other_s_messages(worker: Worker) -> None:
+    worker.flow.submit(job(worker))
+    unsent, young = job(worker, submitted_at=ago(seconds=40)), job(worker)
+    upkeep.look_after_jobs(worker)
+    assert worker.flow.waiting() == 2
+    found = jobs.get(worker.store.database, unsent), jobs.get(worker.store.database, young)
+    assert [one is not None and one.admitted_at is not None for one in found] == [True, False]
+
+
+def test_decoded_audio_of_what_failed_goes_soon(worker: Worker) -> None:
+    old, young = (job(worker, status="failed", finished_at=ago(hours=hours)) for hours in (2, 0.5))
+    done = job(worker, status="queued")
+    for job_id in (old, young, done):
+        with worker.store.files.create(job_id, "audio.wav") as file:
+            file.write(b"x")
+            file.keep()
+    upkeep.remove_forgotten(worker)
+    there = [worker.store.files.exists(job_id, "audio.wav") for job_id in (old, young, done)]
+    assert there == [False, True, True]
+    assert worker.store.files.exists(old, "source"), "it can still be tried again"
 
 
 def test_what_has_expired_goes_with_its_files_and_nothing_else(worker: Worker) -> None:

@@ -303,7 +303,7 @@ def test_one_job_that_cannot_be_queued_does_not_hold_up_the_others(
         jobs.cancel(store.database, job_id)
         flow.ended(job_id)
     assert [arguments[0] for _, _, arguments, _ in queued(settings)] == [good]
-    jobs.cancel(store.database, bad)
+    assert jobs.status(store.database, bad) == "failed", "it would stand for ever, and in the way of others"
     assert jobs.retry(store.database, bad)
     jobs.cancel(store.database, good)
     with pytest.raises(FileNotFoundError):

@@ -60,9 +60,9 @@ def server(tmp_path: Path, redis_server: RedisServer) -> Iterator[Server]:
 @pytest.mark.parametrize(
     ("who", "phases"),
     [
-        ("administrator", ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "3"]),
-        ("reader", ["--phases", "fuzzing", "--max-examples", "2"]),
-        ("nobody", ["--phases", "fuzzing", "--max-examples", "2"]),
+        ("administrator", ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "2"]),
+        ("reader", ["--phases", "fuzzing", "--max-examples", "1"]),
+        ("nobody", ["--phases", "fuzzing", "--max-examples", "1"]),
     ],
 )
 def test_the_document_is_true(server: Server, tmp_path: Path, who: str, phases: list[str]) -> None:

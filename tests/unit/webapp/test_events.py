@@ -158,7 +158,7 @@ def test_text_comes_as_chunks_finish_and_then_the_end(client: FlaskClient, servi
     services.store.events.report(job_id, "transcribe", 0, 0.5)
     until(lambda: any(e.name == "progress" for e in reader.events), 5, "progress")
     assert not reader.segments()
-    steps.stale(services.store.database, seconds=-1)
+    steps.free(services.store.database, steps.silent(services.store.database, seconds=-1))
     hear(services, job_id, 0)
     until(lambda: len(reader.segments()) >= 6, 5, "the text of two chunks")
     assert reader.segments() == joined()[: len(reader.segments())]

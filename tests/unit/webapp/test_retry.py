@@ -14,6 +14,12 @@ from webapp.services import Services
 Send = Callable[..., TestResponse]
 
 
+def keep(services: Services, job_id: str, name: str, content: bytes) -> None:
+    with services.store.files.create(job_id, name) as file:
+        file.write(content)
+        file.keep()
+
+
 def retry(client: FlaskClient, job_id: str) -> TestResponse:
     return client.post(f"/v1/jobs/{job_id}/retry", headers=AUTH)
 
@@ -22,9 +28,8 @@ def test_what_is_done_stays_done_and_the_rest_begins_anew(client: FlaskClient, s
     job_id, database = send().json["id"], services.store.database
     for stage in ("normalise", "chunk", "detect_language"):
         do(services, job_id, stage)
-    with services.store.files.create(job_id, "chunks.json") as plan:
-        plan.write(b'{"chunks": [{}, {}, {}]}')
-        plan.keep()
+    keep(services, job_id, "audio.wav", b"RIFF")
+    keep(services, job_id, "chunks.json", b'{"chunks": [{}, {}, {}]}')
     steps.scatter(database, job_id, "transcribe", count=3)
     do(services, job_id, "transcribe", 1)
     claim = begin(services, job_id, "transcribe", 2)
@@ -42,6 +47,21 @@ def test_what_is_done_stays_done_and_the_rest_begins_anew(client: FlaskClient, s
     assert services.flow.waiting() == waiting + 2, "the two chunks that are left"
     assert not steps.done(database, Piece(job_id, "transcribe", 2), claim), "the run that failed has no say any more"
     begin(services, job_id, "transcribe", 2)
+
+
+def test_what_was_removed_in_the_meantime_is_made_again(client: FlaskClient, services: Services, send: Send) -> None:
+    job_id, database = send().json["id"], services.store.database
+    for stage in ("normalise", "chunk", "detect_language"):
+        do(services, job_id, stage)
+    keep(services, job_id, "chunks.json", b'{"chunks": [{}, {}]}')
+    steps.scatter(database, job_id, "transcribe", count=2)
+    do(services, job_id, "transcribe", 0)
+    assert jobs.cancel(database, job_id)
+    by_stage = {step["stage"]: step for step in retry(client, job_id).json["steps"]}
+    assert by_stage["normalise"]["status"] == "pending", "upkeep removed the decoded audio"
+    assert by_stage["chunk"]["status"] == "done" and by_stage["transcribe"]["done"] == 1
+    do(services, job_id, "normalise")
+    do(services, job_id, "transcribe", 1)
 
 
 def test_a_cancelled_job_can_be_taken_up(client: FlaskClient, services: Services, send: Send) -> None:
