@@ -80,26 +80,33 @@ def _send_last(flow: Flow, job_id: str) -> None:
 
 
 @pytest.mark.usefixtures("second_beat")
-@pytest.mark.parametrize("stage", ["normalise", "transcribe", "export"])
-def test_messages_are_lost_and_upkeep_finds_the_job(
-    shaken: Stack, flow: Flow, traps: Traps, clip: Path, undisturbed: Undisturbed, stage: str
+def test_messages_are_lost_and_upkeep_finds_the_jobs(
+    shaken: Stack, flow: Flow, traps: Traps, clip: Path, undisturbed: Undisturbed
 ) -> None:
-    """Its worker dies and the queue forgets what that worker held; beat runs twice all the while."""
+    """Two workers die and the queue forgets what they held; beat runs twice all the while."""
     expected = undisturbed(clip)
-    traps.set(stage, "worked", "wait")
-    accepted = shaken.post(clip, **OPTIONS)
-    pid, _ = traps.wait(stage, "worked")
-    name = name_of(shaken, pid)
-    shaken.kill(name)
+    stuck: dict[str, str] = {}
+    workers = set()
+    for stage in ("export", "normalise", "transcribe"):
+        traps.set(stage, "worked", "wait")
+        accepted = shaken.post(clip, **OPTIONS)
+        pid, job_id = traps.wait(stage, "worked")
+        assert job_id == accepted["id"]
+        stuck[job_id] = stage
+        workers.add(name_of(shaken, pid))
+    for name in workers:
+        shaken.kill(name)
     with flow.app.connection_for_write() as connection, connection.channel() as channel:
         # What was taken and not acknowledged.
         channel.client.delete("unacked", "unacked_index")
-    start(shaken, name)
-    done = shaken.wait(accepted["id"], 150)
-    assert done["status"] == "done", done["error"]
-    assert result(shaken, done["id"]) == expected
-    begun = attempts(shaken, done["id"])
-    assert [s for (s, _), times in begun.items() if times != 1] == [stage] and max(begun.values()) == 2
+    for name in workers:
+        start(shaken, name)
+    for job_id, stage in stuck.items():
+        done = shaken.wait(job_id, 150)
+        assert done["status"] == "done", done["error"]
+        assert result(shaken, job_id) == expected
+        begun = attempts(shaken, job_id)
+        assert [s for (s, _), times in begun.items() if times != 1] == [stage] and max(begun.values()) == 2
 
 
 def test_a_worker_that_is_told_to_stop_finishes_its_chunk(
