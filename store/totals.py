@@ -48,6 +48,11 @@ def ended(session: Session, job_id: str, status: str) -> None:
     add(session, JOBS, status, code, seconds)
 
 
+def refused(session: Session, code: str, *, count: int) -> None:
+    """Count jobs that failed as soon as they were made; in the transaction that makes them."""
+    add(session, JOBS, "failed", code, 0.0, count=count)
+
+
 def worked(session: Session, job_id: str, stage: str, item: int, *, at: datetime) -> None:
     """Count a piece of work that is done, from its first start on; in the transaction that makes it done."""
     begun = session.scalar(select(Step.started_at).where(Step.job_id == job_id, Step.stage == stage, Step.item == item))
@@ -61,11 +66,11 @@ def name_of(bound: float) -> str:
     return BEYOND if bound == float(BEYOND) else f"{bound:g}"
 
 
-def add(session: Session, figure: str, label: str, detail: str, amount: float) -> None:
-    """Add one, and an amount, to a total."""
+def add(session: Session, figure: str, label: str, detail: str, amount: float, *, count: int = 1) -> None:
+    """Add a count, and an amount, to a total."""
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
-    row = {"figure": figure, "label": label[:_LABEL], "detail": detail[:_DETAIL], "count": 1, "amount": amount}
-    more = {"count": Total.count + 1, "amount": Total.amount + amount}
+    row = {"figure": figure, "label": label[:_LABEL], "detail": detail[:_DETAIL], "count": count, "amount": amount}
+    more = {"count": Total.count + count, "amount": Total.amount + amount}
     session.execute(
         insert(Total).values(row).on_conflict_do_update(index_elements=["figure", "label", "detail"], set_=more)
     )

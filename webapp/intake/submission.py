@@ -131,7 +131,7 @@ def create(
         except KeyTaken as error:
             raise being_accepted() from error
     _queue(s, made)
-    return _as_they_are(s, made)
+    return _as_they_are(s, made, batch)
 
 
 def _queue(s: Services, made: Sequence[Job]) -> None:
@@ -148,8 +148,11 @@ def _queue(s: Services, made: Sequence[Job]) -> None:
         log.exception("not all new jobs could be queued; upkeep does it", job=made[0].id)
 
 
-def _as_they_are(s: Services, made: Sequence[Job]) -> list[Job]:
+def _as_they_are(s: Services, made: Sequence[Job], batch: str | None) -> list[Job]:
+    """The jobs as they are by now, in the same order, without those that are gone already."""
     try:
+        if batch is not None:  # in one question, however many they are
+            return jobs.page(s.store.database, batch=batch, limit=len(made))[0][::-1]
         found = [jobs.get(s.store.database, job.id) for job in made]
     except SQLAlchemyError:  # they are accepted all the same
         return list(made)
