@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(4, ge=1, le=20)
     """How often one piece of work is started before its job fails."""
     max_queued_jobs: int = Field(10_000, ge=0)
-    """Jobs that may be queued at the same time; further ones are refused with 503 until some have begun; 0: no limit."""  # noqa: E501
+    """Jobs that may be queued at the same time; further ones are refused with 503 until some have begun. Accounts that have less than their fair part of these queued (as many for each that has any) may go on, up to twice as many in all, so that no account shuts out the others. 0: no limit."""  # noqa: E501
     account_jobs: int = Field(0, ge=0)
     """Jobs of one account and priority that may be under way at the same time, the others wait their turn; 0: as fits the workers, which is twice as many as they have processes, and at least 4."""  # noqa: E501
 

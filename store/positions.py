@@ -37,6 +37,13 @@ def queued_up_to(database: Database, most: int) -> int:
         return session.scalar(select(func.count()).select_from(some)) or 0
 
 
+def queued_by_account(database: Database) -> dict[str, int]:
+    """How many jobs of each account are queued; accounts without any are left out."""
+    query = select(Job.owner, func.count()).where(_queued()).group_by(Job.owner)
+    with database.read() as session:
+        return {owner: count for owner, count in session.execute(query)}
+
+
 _Line = tuple[str, str, int, str]
 """Priority, owner, how many jobs, when the oldest was made."""
 

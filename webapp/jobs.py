@@ -166,7 +166,7 @@ def retry(job_id: str) -> AnyResponse:
     if job.status in ("failed", "cancelled") and not _can_go_on(s, job):
         raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
     limits.check_audio(s)
-    backlog.check(s)
+    backlog.check(s, account=job.owner)
     lost = [
         name
         for name in job.stages

@@ -121,3 +121,40 @@ def test_a_retry_needs_room_as_well(client: FlaskClient, services: Services) -> 
 def test_without_a_bound_nothing_is_refused(make: Callable[..., Flask]) -> None:
     client = make(max_queued_jobs=0).test_client()
     fill(client, MOST + 2)
+
+
+def of(client: FlaskClient, name: str) -> dict[str, str]:
+    """The header of a new account's key."""
+    made = client.post("/v1/keys", headers=AUTH, json={"name": name}).get_json()
+    return {"Authorization": f"Bearer {made['key']}"}
+
+
+def send_as(client: FlaskClient, key: dict[str, str], count: int = 1) -> TestResponse:
+    data = {"file": [(io.BytesIO(SOUND), "talk.mp3") for _ in range(count)]}
+    return client.post("/v1/jobs", headers=key, data=data, content_type="multipart/form-data")
+
+
+def test_who_fills_the_backlog_shuts_out_nobody_else(make: Callable[..., Flask]) -> None:
+    client = make(max_queued_jobs=4).test_client()
+    fill(client, 4)
+    ada, bob = of(client, "Ada"), of(client, "Bob")
+    assert refused(form(client, "/v1/jobs")), "the one that filled it"
+    assert refused(send_as(client, ada, 3)), "more than its fair part"
+    assert send_as(client, ada, 2).status_code == 202
+    assert refused(send_as(client, ada))
+    # Three have jobs queued now, so that the fair part is one job.
+    assert send_as(client, bob).status_code == 202
+    assert refused(send_as(client, bob))
+    cleo = of(client, "Cleo")
+    assert send_as(client, cleo).status_code == 202
+    # Eight are queued: twice as many as may be, so that nobody may.
+    assert refused(send_as(client, of(client, "Dan")))
+
+
+def test_a_retry_counts_for_the_account_of_the_job(make: Callable[..., Flask]) -> None:
+    client = make(max_queued_jobs=4).test_client()
+    ada = of(client, "Ada")
+    job = send_as(client, ada).get_json()["id"]
+    assert client.post(f"/v1/jobs/{job}/cancel", headers=ada).status_code == 200
+    fill(client, 4)
+    assert client.post(f"/v1/jobs/{job}/retry", headers=AUTH).status_code == 200
