@@ -114,6 +114,7 @@ def install(app: Flask) -> None:
 
 def answer(problem: Problem) -> AnyResponse:
     """A problem as an answer, in the shape that clients of its address know."""
+    g.refusal = problem.code  # for the line that is logged
     if like_openai(request.path):
         return _like_openai(problem)
     title = _TITLES.get(problem.status) or HTTPStatus(problem.status).phrase
@@ -214,7 +215,7 @@ def _no_storage(error: StorageAway) -> Problem:
 def _no_queue(error: QueueUnavailable) -> Problem:
     log.error("the queue cannot be reached", reason=str(error.__cause__ or error))
     detail = "The queue cannot be reached, so nothing was accepted; try again in a few seconds."
-    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+    return Problem(503, detail, code="internal", headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _no_database(error: Exception) -> Problem:

@@ -18,6 +18,7 @@ routes = Blueprint("health", __name__)
 
 _SECONDS = 0.8
 """What has not answered by then does not count as there."""
+_UNKNOWN = "Whether a worker serves this queue is not known while Redis is away."
 _DEMO = "demo"
 _DEMO_WARNING: Warn = {
     "code": "demo_model",
@@ -145,7 +146,8 @@ def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
     if BROKER in up:
         checks[BROKER] = _check(up[BROKER], "RabbitMQ does not answer; see whether it runs (BROKER_URL).")
     for queue in sorted(s.flow.app.amqp.queues):
-        checks[f"queue {queue}"] = _check(queue in served, f"No worker serves the queue {queue}; start one.")
+        nobody = f"No worker serves the queue {queue}; start one."
+        checks[f"queue {queue}"] = _check(queue in served, nobody if up["workers"] else _UNKNOWN)
     return checks, there
 
 

@@ -10,7 +10,7 @@ from store import jobs, uploads
 from store.models import ACTIVE, OVER, Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
-from webapp import schemas
+from webapp import journal, schemas
 from webapp.access import limits
 from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
@@ -181,7 +181,9 @@ def retry(job_id: str) -> AnyResponse:
     # Should the queue be away, upkeep queues it as soon as it is there again.
     with contextlib.suppress(QueueUnavailable):
         s.flow.submit(job_id)
-    return jsonify(schemas.job_view(s, find_job(s, job_id)))
+    job = find_job(s, job_id)
+    journal.accepted([job])
+    return jsonify(schemas.job_view(s, job))
 
 
 @routes.delete("/v1/jobs/<job_id>")

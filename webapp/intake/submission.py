@@ -15,6 +15,7 @@ from store.acceptance import HeldKey, KeyTaken, Planned, Refusal
 from store.models import Job
 from tasks import webhooks
 from tasks.flow import QueueUnavailable
+from webapp import journal
 from webapp.access import limits
 from webapp.access.auth import caller
 from webapp.connection import Receiver
@@ -130,6 +131,7 @@ def create(
             made = acceptance.accept(s.store.database, [_planned(entry, batch, fingerprint) for entry in left], key=key)
         except KeyTaken as error:
             raise being_accepted() from error
+    journal.accepted(made)
     _queue(s, made)
     return _as_they_are(s, made, batch)
 
@@ -220,6 +222,7 @@ def _once(s: Services, entries: Sequence[Entry], claim: Claim, receiver: Receive
     for entry in entries:
         if entry.upload is None:  # else its files are the job's that is found, or still the client's
             s.store.files.delete(entry.recording.id)
+    journal.accepted(made, replayed=True)
     return Accepted(made, earlier.batch, replayed=True)
 
 

@@ -146,7 +146,7 @@ def test_when_the_first_fails_one_that_waits_takes_its_place(
     assert going.wait(20)
     second = post(app.test_client(), "k")
     first.join()
-    assert is_problem(answers[0], 503, "queue_full")
+    assert is_problem(answers[0], 503, "internal")
     assert second.status_code == 202 and "Idempotency-Replayed" not in second.headers
     assert count(client) == 1
     assert files_of(services) == {second.json["id"], f"{second.json['id']}/source"}

@@ -472,7 +472,7 @@ def test_several_files_are_a_batch_and_an_empty_one_sinks_no_other(client: Flask
 def test_without_a_queue_nothing_is_accepted_and_nothing_stays(make: Callable[..., Flask], tmp_path: Path) -> None:
     app = make(redis_url=f"unix://{tmp_path}/nobody")
     response = app.test_client().post("/v1/jobs", headers=AUTH, **multipart((A_FILE, SOUND), (A_FILE, SOUND)))
-    assert is_problem(response, 503, "queue_full")
+    assert is_problem(response, 503, "internal")
     assert int(response.headers["Retry-After"]) > 0
     nothing_is_left(app.extensions["longhand"])
 
