@@ -11,12 +11,14 @@ from store.models import Job
 
 
 def queue_position(database: Database, job: Job) -> int | None:
-    """How many queued jobs are served before this one, plus one; None if it is not queued."""
+    """How many queued jobs are served before this one, plus one; None if the row says that it is not queued."""
     return queue_positions(database, [job]).get(job.id)
 
 
 def queue_positions(database: Database, found: Sequence[Job]) -> dict[str, int]:
-    """The queue positions of those jobs that are queued, in two queries.
+    """The queue positions of those jobs whose rows say that they are queued, in two queries.
+
+    One that is not queued any more, because its work began after the row was read, was the next: 1.
 
     Of one priority the accounts take turns: first come the oldest jobs of all accounts, then their second ones. So the
     position of a job depends on how many its own account has before it, and of each other account on no more than that.
@@ -27,7 +29,7 @@ def queue_positions(database: Database, found: Sequence[Job]) -> dict[str, int]:
     with database.read() as session:
         lines = _lines(session)
         before = _before(session, queued)
-    return {job.id: _position(job, before[job.id], lines) for job in queued if job.id in before}
+    return {job.id: _position(job, before[job.id], lines) if job.id in before else 1 for job in queued}
 
 
 def queued_up_to(database: Database, most: int) -> int:

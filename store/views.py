@@ -37,6 +37,7 @@ def _view(job: Job, live: Live, position: int | None, weights: Mapping[str, floa
     share = 1.0 if job.status == "done" else progress.overall(stages, weights)
     return {
         "id": job.id,
+        "batch": job.batch,
         "status": job.status,
         "progress": share,
         "eta_seconds": progress.eta(share, job.started_at, at=at, reported=news) if job.status == "running" else None,

@@ -1,7 +1,7 @@
 """What answers look like: the types, from which the API document is made, and the functions that fill them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from flask import request
 from pydantic import Field
@@ -11,6 +11,7 @@ from pipelines.documents import Segment
 from store import views
 from store.models import Job
 from store.views import timestamp as timestamp  # for the other views
+from webapp.access.callers import caller
 from webapp.services import Services
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -97,10 +98,15 @@ class JobView(TypedDict):
     """A job."""
 
     id: str
+    batch: Annotated[str | None, Field(description="The batch it came with; null for one that came alone.")]
+    account: NotRequired[Annotated[str, Field(description="Whose it is; shown to keys with the scope admin.")]]
     status: Status
     progress: Annotated[float, Field(ge=0, le=1)]
     eta_seconds: int | None
-    queue_position: Annotated[int | None, Field(description="From 1; null once it is not queued.")]
+    queue_position: Annotated[
+        int | None,
+        Field(ge=1, description="While it is queued, from 1 (also in the moment in which its work begins); else null."),
+    ]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -167,12 +173,18 @@ class UploadView(TypedDict):
 
 def job_view(s: Services, job: Job) -> JobView:
     """A job as clients see it."""
-    return cast(JobView, views.job_view(s.store, job, weights=_weights(s), base=address(s, "")))
+    return _shown(views.job_view(s.store, job, weights=_weights(s), base=address(s, "")), job)
 
 
 def job_views(s: Services, found: Sequence[Job]) -> list[JobView]:
     """Several jobs as clients see them."""
-    return cast(list[JobView], views.job_views(s.store, found, weights=_weights(s), base=address(s, "")))
+    seen = views.job_views(s.store, found, weights=_weights(s), base=address(s, ""))
+    return [_shown(view, job) for view, job in zip(seen, found, strict=True)]
+
+
+def _shown(view: dict[str, Any], job: Job) -> JobView:
+    """With what only whoever sees everybody's jobs needs."""
+    return cast(JobView, {**view, "account": job.owner} if caller().admin else view)
 
 
 def _weights(s: Services) -> dict[str, float]:

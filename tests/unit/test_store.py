@@ -257,9 +257,12 @@ def test_the_place_in_the_queue_counts_who_is_served_before(database: Database) 
         return positions.queue_position(database, job)
 
     assert [position(j) for j in (high, first, second, low)] == [1, 2, 3, 4]
+    read_before = jobs.get(database, first)
     begin(database, first, "normalise")
     assert position(first) is None
     assert position(second) == 2
+    assert read_before is not None and read_before.status == "queued"
+    assert positions.queue_position(database, read_before) == 1, "who is shown as queued has a place"
 
 
 def test_only_what_has_expired_is_found(database: Database) -> None:

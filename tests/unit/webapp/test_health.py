@@ -69,6 +69,9 @@ def test_without_redis_it_says_so_at_once_and_jobs_can_be_read(make: Callable[..
     assert time.monotonic() - began < 1.5
     assert ready.status_code == 503
     assert not ready.json["checks"]["redis"]["ok"]
+    for queue in ("cpu", "gpu", "net"):
+        check = ready.json["checks"][f"queue {queue}"]
+        assert not check["ok"] and "not known while Redis is away" in check["detail"]
     assert ready.json["checks"]["database"]["ok"]
     assert client.get("/health/live").status_code == 200
     assert client.get("/v1/jobs").status_code == 200

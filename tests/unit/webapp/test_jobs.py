@@ -1,5 +1,6 @@
 """Listing, looking, waiting, cancelling, deleting."""
 
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -194,3 +195,18 @@ def test_json_ends_with_its_line(client: FlaskClient, services: Services, send: 
         assert client.get(f"/v1/jobs/{job_id}{path}", headers=AUTH).data.endswith(b"}\n"), path
     for path in ("/v1/jobs", f"/results/{job_id}", "/health", "/openapi.json"):
         assert client.get(path, headers=AUTH).data.endswith(b"}\n"), path
+
+
+def test_a_job_says_its_batch_and_to_administrators_whose_it_is(client: FlaskClient) -> None:
+    made = client.post("/v1/keys", headers=AUTH, json={"name": "Ada"}).json
+    ada = {"Authorization": f"Bearer {made['key']}"}
+    data = {"file": [(io.BytesIO(SOUND), "a.mp3"), (io.BytesIO(SOUND), "b.mp3")]}
+    batch = client.post("/v1/jobs", headers=ada, data=data, content_type="multipart/form-data").json
+    assert {job["batch"] for job in batch["jobs"]} == {batch["batch"]}
+    job_id = batch["jobs"][0]["id"]
+    for path in (f"/v1/jobs/{job_id}", "/v1/jobs", f"/v1/batches/{batch['batch']}"):
+        for headers, account in ((ada, None), (AUTH, made["id"])):
+            body = client.get(path, headers=headers).json
+            for job in body.get("jobs", [body]):
+                assert (job["batch"], job.get("account")) == (batch["batch"], account)
+                assert ("account" in job) == (account is not None)

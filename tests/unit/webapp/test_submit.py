@@ -29,6 +29,7 @@ def test_a_recording_becomes_a_queued_job(send: Send, services: Services, client
     assert response.headers["Location"] == f"http://localhost/v1/jobs/{job['id']}" == job["links"]["self"]
     assert list(job) == [
         "id",
+        "batch",
         "status",
         "progress",
         "eta_seconds",
@@ -43,7 +44,9 @@ def test_a_recording_becomes_a_queued_job(send: Send, services: Services, client
         "error",
         "steps",
         "links",
+        "account",
     ]
+    assert (job["batch"], job["account"]) == (None, "admin")
     assert (job["status"], job["progress"], job["queue_position"]) == ("queued", 0, 1)
     assert (job["eta_seconds"], job["started_at"], job["finished_at"], job["error"]) == (None, None, None, None)
     assert job["created_at"].endswith("Z")
