@@ -12,7 +12,7 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from store import jobs, steps
-from tests.unit.webapp.conftest import AUTH, begin, do, files_of, work_off
+from tests.unit.webapp.conftest import AUTH, SOUND, begin, do, files_of, work_off
 from tests.unit.webapp.test_access import is_problem
 from webapp.services import Services
 
