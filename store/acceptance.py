@@ -93,9 +93,7 @@ def _write(session: Session, rows: _Rows, planned: Sequence[Planned], key: HeldK
         raise KeyTaken
 
 
-def _write_again(
-    database: Database, made: list[Job], planned: Sequence[Planned], key: HeldKey | None
-) -> list[Job]:
+def _write_again(database: Database, made: list[Job], planned: Sequence[Planned], key: HeldKey | None) -> list[Job]:
     """After a COMMIT without an answer. A look would not do: what it does not see may be there a moment later."""
     try:
         with database.write() as session:
