@@ -147,7 +147,7 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     if job is None:
         raise Cancelled("The job was deleted.")
     scratch = worker.scratch(piece, claim)
-    watching = Watch(store, piece, claim, alive_seconds=worker.settings.lease_renewal_seconds)
+    watching = Watch(store, piece, claim, alive_seconds=worker.settings.lease_renewal_seconds, scratch=scratch)
     with WorkFiles(store.files, stage, piece, scratch) as files, watching as watch:
         stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.

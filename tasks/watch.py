@@ -2,9 +2,11 @@
 
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Self
 
 from billiard import current_process
@@ -34,9 +36,11 @@ class Watch:
         piece: The work.
         claim: What it is done under.
         alive_seconds: How often the record is told that it goes on.
+        scratch: The run's folder, which goes with it should its process have to be ended.
     """
 
-    def __init__(self, store: Store, piece: Piece, claim: str, *, alive_seconds: float) -> None:
+    def __init__(self, store: Store, piece: Piece, claim: str, *, alive_seconds: float, scratch: Path) -> None:
+        self._scratch = scratch
         self._alive_seconds = alive_seconds
         self._store = store
         self._piece = piece
@@ -91,4 +95,5 @@ class Watch:
         if current_process().name == "MainProcess":  # a thread, not a worker's child: nobody would start another
             return
         log.warning("%s of job %s is not wanted any more and does not stop: its process ends", *self._piece[1::-1])
+        shutil.rmtree(self._scratch, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -66,6 +66,7 @@ def test_a_decoder_that_hears_nothing_is_stopped_by_a_cancel(mortal: Stack, fuse
     # Far sooner than the decoder would have come back, and without its worker having been replaced.
     assert mortal.run(SAMPLE, seconds=60)["status"] == "done"
     assert mortal.client.get(f"/v1/jobs/{accepted['id']}").json()["status"] == "cancelled"
+    assert not list((mortal.folder / "data" / "scratch").glob(f"{accepted['id']}-*")), "and nothing of it is left"
     assert mortal.processes["gpu1"].pid == parent and mortal.processes["gpu1"].poll() is None
 
 
