@@ -86,7 +86,12 @@ def test_every_answer_of_every_address_keeps_to_its_reader(make: Make, origins: 
                 check(answer, path)
                 assert answer.headers.get("Access-Control-Allow-Origin") == (origins or None)
                 seen.add(answer.status_code)
-    assert {200, 204, 308, 400, 401, 403, 404, 409, 415, 429} <= seen
+    wrong = {"headers": {"Authorization": "Bearer wrong"}}
+    refused = next(
+        answer for answer in (client.get("/v1/jobs", **wrong) for _ in range(200)) if answer.status_code == 429
+    )
+    check(refused, "/v1/jobs")
+    assert {200, 204, 308, 400, 401, 403, 404, 409, 415} <= seen
 
 
 def test_so_do_parts_refusals_and_copies_at_hand(client: FlaskClient, services: Services, send: Any) -> None:
