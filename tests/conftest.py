@@ -58,17 +58,6 @@ def redis_server() -> Iterator[RedisServer]:
         server.close()
 
 
-@pytest.fixture(autouse=True)
-def redis_is_there(request: pytest.FixtureRequest) -> None:
-    """Start the session's Redis again should it have died: one test's trouble must not become that of all after it."""
-    if "redis_server" in request.fixturenames:
-        server: RedisServer = request.getfixturevalue("redis_server")
-        if server.process is None or server.process.poll() is not None:
-            warning = f"the tests' Redis had ended before {request.node.name}; it was started again"
-            print(warning)  # noqa: T201  # seen where the test fails
-            server.start()
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running installation with two GPU workers and Flower, shared by the tests that do it no harm."""
