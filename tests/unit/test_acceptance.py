@@ -1,7 +1,5 @@
 """Jobs that are refused as soon as they are made: the same as failing one by one, at a price that does not add up."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,6 @@ from store.models import Delivery, Job, Step, Usage
 
 STAGES = ["fetch", "normalise", "chunk", "transcribe"]
 HOOK = "https://hooks.example.org/longhand"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-    found.upgrade()
-    yield found
-    found.engine.dispose()
 
 
 def planned(code: str | None, hook: str | None = None) -> Planned:

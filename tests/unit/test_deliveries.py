@@ -1,9 +1,8 @@
 """The record of webhooks: one for every end, one try at a time, none lost. Real SQLite, several threads."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +14,6 @@ from store.models import Delivery
 from store.steps import Piece
 
 URL = "https://example.org/hook"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-    found.upgrade()
-    yield found
-    found.engine.dispose()
 
 
 def job(database: Database, url: str | None = URL, owner: str = "admin") -> str:

@@ -5,9 +5,7 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from limits import parse_many
@@ -21,14 +19,6 @@ from store.database import BUSY_SECONDS, Database
 from store.models import ApiKey, Job, Step, Usage
 
 TODAY = date(2026, 5, 5)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-    found.upgrade()
-    yield found
-    found.engine.dispose()
 
 
 def finished(

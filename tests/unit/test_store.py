@@ -4,7 +4,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ from store.steps import Begin, Piece
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["normalise", "chunk", "transcribe", "merge"]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-    found.upgrade()
-    yield found
-    found.engine.dispose()
 
 
 def new_job(database: Database, **values: Any) -> str:

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, text, update
@@ -15,14 +13,6 @@ from store.models import Job
 from store.turns import NET, PREPARE, WORK
 
 LIMITS = {WORK: 3, PREPARE: 1, NET: 2}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    found.upgrade()
-    yield found
-    found.engine.dispose()
 
 
 def new_job(database: Database, owner: str = "one", priority: str = "normal") -> str:
