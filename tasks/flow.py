@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
-from pipelines.stage import Stage, discover, needs_of
+from pipelines.stage import Stage, discover
 from store import Store, jobs, standing, steps, turns
 from store.figures import SENT_AT, QueueFigures
 from store.file_errors import StorageAway
@@ -34,11 +34,15 @@ from store.models import ACTIVE, WHOLE, Job
 from tasks import rabbit
 from tasks.app import CPU, NET, make_app
 from tasks.capacity import Capacity
+from tasks.order import ready, run_from
 
 log = logging.getLogger(__name__)
 
 LARGE_BYTES = 16 << 20
 """A recording of this size keeps a process busy for seconds, one of many hours for minutes, until it is in chunks."""
+
+
+_MISSING = "What the job needs to go on is missing on the server; send the recording again."
 
 
 class QueueUnavailable(Exception):
@@ -159,7 +163,7 @@ class Flow:
             return
         if unknown := [name for name in job.stages if name not in self.stages]:
             detail = f"This installation no longer has the stage “{unknown[0]}”; send the recording again."
-            jobs.fail(self.store.database, job.id, code="internal", detail=detail, stage=unknown[0])
+            self._give_up(job.id, detail, stage=unknown[0])
             self.ended(job.id)
             return
         with _reaching():
@@ -203,10 +207,9 @@ class Flow:
         if wrong is not None:
             raise wrong
 
-    def _give_up(self, job_id: str) -> None:
-        """Whose turn it is then, upkeep sees to: here it would be asked within the giving of turns."""
-        detail = "What the job needs to go on is missing on the server; send the recording again."
-        if jobs.fail(self.store.database, job_id, code="internal", detail=detail, stage=None):
+    def _give_up(self, job_id: str, detail: str = _MISSING, *, stage: str | None = None) -> None:
+        """End a job that cannot go on; its turn the caller sees to, or upkeep: this may run while turns are given."""
+        if jobs.fail(self.store.database, job_id, code="internal", detail=detail, stage=stage):
             self.store.events.forget(job_id)
             self.store.events.changed(job_id)
 
@@ -266,25 +269,6 @@ class Flow:
         args = [job.id] if item == WHOLE else [job.id, item]
         priority = rabbit.priority(self.app, jobs.PRIORITIES[job.priority])
         return self.app.signature(name, args=args, immutable=True, queue=queue, priority=priority)
-
-
-def ready(planned: Mapping[str, Stage], finished: AbstractSet[str]) -> list[Stage]:
-    """The stages that are not done although everything they read is there, in order."""
-    return [s for s in planned.values() if s.name not in finished and needs_of(s, planned) <= finished]
-
-
-def run_from(head: Stage, planned: Mapping[str, Stage], finished: AbstractSet[str]) -> list[Stage]:
-    """A stage and those that can follow it one by one, up to the next that must wait for something else.
-
-    After waiting for other people's servers it may have to wait for its turn.
-    """
-    run = [head]
-    for s in planned.values():
-        needs = needs_of(s, planned)
-        turn = run[-1].queue == NET and s.queue != NET
-        if not s.each and not turn and run[-1].name in needs and needs <= finished | {r.name for r in run}:
-            run.append(s)
-    return run
 
 
 @contextmanager

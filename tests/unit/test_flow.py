@@ -12,29 +12,16 @@ from config.settings import Settings
 from pipelines.stage import discover, plan
 from store import Store, jobs, open_store, steps
 from store.models import WHOLE
-from tasks.flow import Flow, QueueUnavailable, open_flow, ready, run_from
+from tasks.flow import Flow, QueueUnavailable, open_flow
+from tasks.order import ready, run_from
 from tests.stack import RedisServer
 
 
 @pytest.fixture
-def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
-    return Settings(_env_file=None, redis_url=redis_server.url + "?db=7", data_dir=tmp_path)  # type: ignore[call-arg]
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    found = open_store(settings)
-    found.database.upgrade()
+def settings(redis_server: RedisServer, tmp_path: Path) -> Iterator[Settings]:
+    found = Settings(_env_file=None, redis_url=redis_server.url + "?db=7", data_dir=tmp_path)  # type: ignore[call-arg]
     yield found
-    found.database.engine.dispose()
-
-
-@pytest.fixture
-def flow(settings: Settings, store: Store) -> Iterator[Flow]:
-    found = open_flow(settings, store)
-    yield found
-    found.app.close()
-    queued(settings)
+    queued(found)
 
 
 def queued(settings: Settings) -> list[tuple[str, str, list[Any], list[str]]]:

@@ -12,11 +12,11 @@ import redis
 from sqlalchemy import update
 
 from config.settings import Settings
-from store import Store, jobs, open_store, positions, steps
+from store import Store, jobs, positions, steps
 from store.models import Job, Step
 from store.steps import LOST_SECONDS, Begin, Piece
 from tasks.capacity import Capacity
-from tasks.flow import LARGE_BYTES, Flow, QueueUnavailable, open_flow
+from tasks.flow import LARGE_BYTES, Flow, QueueUnavailable
 from tests.stack import RedisServer
 from tests.unit.test_flow import chunks, do, queued, submitted
 
@@ -36,21 +36,6 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture
 def settings(server: RedisServer, tmp_path: Path) -> Settings:
     return Settings(_env_file=None, redis_url=server.url, data_dir=tmp_path)  # type: ignore[call-arg]
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    found = open_store(settings)
-    found.database.upgrade()
-    yield found
-    found.database.engine.dispose()
-
-
-@pytest.fixture
-def flow(settings: Settings, store: Store) -> Iterator[Flow]:
-    found = open_flow(settings, store)
-    yield found
-    found.app.close()
 
 
 @pytest.fixture
