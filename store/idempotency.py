@@ -1,6 +1,8 @@
 """Records of the keys by which clients say that a request is the same one again."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -44,21 +46,24 @@ def claim(
         except IntegrityError:
             with database.write() as session:
                 found = session.get(IdempotencyKey, (owner, key))
-                if found is None:  # released, or expired, just now
-                    continue
-                if not _is_void(session, found):
+                if found is not None and not _is_void(session, found):
                     return found
-                # As it was read: where others may write meanwhile, the one that has it may be settling it just now.
-                as_read = and_(
-                    _mine(key, owner, found.job_id),
-                    IdempotencyKey.created_at == found.created_at,
-                    IdempotencyKey.settled.is_(found.settled),
-                )
-                if not changed(session, update(IdempotencyKey).where(as_read).values(created_at=now(), **values)):
+                # Released, expired or taken by another just now: once more.
+                if found is None or not _take_over(session, found, values):
                     continue
         return None
     # Others take and release it again and again: it is theirs.
     return IdempotencyKey(owner=owner, key=key, created_at=now(), **values)
+
+
+def _take_over(session: Session, found: IdempotencyKey, values: Mapping[str, Any]) -> bool:
+    """Have a void key, if it still is as it was read: the one that has it may be settling it just now."""
+    as_read = and_(
+        _mine(found.key, found.owner, found.job_id),
+        IdempotencyKey.created_at == found.created_at,
+        IdempotencyKey.settled.is_(found.settled),
+    )
+    return changed(session, update(IdempotencyKey).where(as_read).values(created_at=now(), **values))
 
 
 def is_pending(database: Database, key: str, *, owner: str, job_id: str) -> bool:

@@ -83,8 +83,17 @@ def run(
         ToolError: It could not be started.
     """
     deadline = time.monotonic() + bounds.seconds
+    with _started(arguments, bounds) as process:
+        try:
+            _follow(process, deadline, on_output, on_error, tick)
+            return _wait(process, deadline, tick)
+        finally:
+            _kill(process)
+
+
+def _started(arguments: Sequence[str], bounds: Bounds) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(  # noqa: S603 - an argument list, whose program is chosen by our own code
+        return subprocess.Popen(  # noqa: S603 - an argument list, whose program is chosen by our own code
             [*_bounded(bounds), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -94,12 +103,6 @@ def run(
         )
     except OSError as error:
         raise ToolError(f"A program the server needs could not be started: {error.strerror}.") from error
-    with process:
-        try:
-            _follow(process, deadline, on_output, on_error, tick)
-            return _wait(process, deadline, tick)
-        finally:
-            _kill(process)
 
 
 def _follow(
