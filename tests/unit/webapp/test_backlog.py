@@ -120,7 +120,9 @@ def test_a_retry_needs_room_as_well(client: FlaskClient, services: Services) -> 
 
 def test_without_a_bound_nothing_is_refused(make: Callable[..., Flask]) -> None:
     client = make(max_queued_jobs=0).test_client()
-    fill(client, MOST + 2)
+    sent = fill(client, MOST + 2)
+    listed = client.get("/v1/jobs?status=queued&limit=200", headers=AUTH).get_json()["jobs"]
+    assert {job["id"] for job in listed} == set(sent) and len(sent) == MOST + 2
 
 
 def of(client: FlaskClient, name: str) -> dict[str, str]:
