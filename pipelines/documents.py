@@ -131,6 +131,36 @@ class ChunkTranscript(Document):
     warnings: list[Warn] = []
 
 
+class Turn(Document):
+    """A stretch in which one person speaks."""
+
+    start: float
+    end: float
+    speaker: str
+    """``SPEAKER_00`` …"""
+
+
+class Voice(Document):
+    """What somebody sounds like."""
+
+    speaker: str
+    """As in the turns."""
+    embedding: list[float]
+    """As the diariser's model has it; comparable only with others of the same model."""
+
+
+class Turns(Document):
+    """``turns.json``: who speaks when, in the whole recording."""
+
+    turns: list[Turn]
+    """In order, one speaker at a time: none begins before the one before it has ended."""
+    voices: list[Voice] = []
+    """Of each speaker, in the order in which they first speak."""
+    model: str
+    """The name the diariser loaded; empty if none was."""
+    warnings: list[Warn] = []
+
+
 class Speaker(Document):
     """Somebody who speaks in the recording."""
 

@@ -115,7 +115,7 @@ class Stage:
     temporary: tuple[str, ...] = ()
     """Outputs that nobody wants any more once the job is done."""
     needs: frozenset[str] = field(default=frozenset())
-    """What it is handed besides files, options and progress: ``limits``, ``models``."""
+    """What it is handed besides files, options and progress: ``limits``, ``models``, ``diarisers``."""
 
     @property
     def title(self) -> str:
@@ -136,7 +136,7 @@ class Stage:
 
 
 _registry: dict[str, Stage] = {}
-_TOOLS = frozenset({"limits", "models"})
+_TOOLS = frozenset({"limits", "models", "diarisers"})
 
 
 def stage(
@@ -152,7 +152,7 @@ def stage(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a function ``(files, options, progress)`` as a stage; its name is the stage's name.
 
-    It may also take ``limits`` or ``models`` as keyword-only arguments. The type annotation of ``options`` is the
+    It may also take ``limits``, ``models`` or ``diarisers`` as keyword-only arguments. The type annotation of ``options`` is the
     stage's part of the request.
 
     Raises:
