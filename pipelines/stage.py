@@ -152,8 +152,8 @@ def stage(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a function ``(files, options, progress)`` as a stage; its name is the stage's name.
 
-    It may also take ``limits``, ``models`` or ``diarisers`` as keyword-only arguments. The type annotation of ``options`` is the
-    stage's part of the request.
+    It may also take ``limits``, ``models`` or ``diarisers`` as keyword-only arguments. The type annotation of
+    ``options`` is the stage's part of the request.
 
     Raises:
         StageError: The declaration contradicts itself.
