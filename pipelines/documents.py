@@ -156,6 +156,8 @@ class Turns(Document):
     """In order, one speaker at a time: none begins before the one before it has ended."""
     voices: list[Voice] = []
     """Of each speaker, in the order in which they first speak."""
+    names: dict[str, str] = {}
+    """What speakers are called, by the turns' labels, where a voice was recognised."""
     model: str
     """The name the diariser loaded; empty if none was."""
     warnings: list[Warn] = []

@@ -1,7 +1,8 @@
 """Options that several stages share, declared once.
 
 A stage writes ``model: ModelName = None``, ``language: LanguageCode = None``, ``languages: LanguageCodes = None``,
-``task: Task = "transcribe"``; the same type and the same default everywhere, or the stages do not fit together.
+``task: Task = "transcribe"``, ``word_timestamps: WordTimestamps = True``, ``diarise: Diarise = False``; the same type
+and the same default everywhere, or the stages do not fit together.
 """
 
 from typing import Annotated, Any, Literal
@@ -63,3 +64,7 @@ Task = Annotated[
     Literal["transcribe", "translate"],
     Field(description="transcribe: in the language spoken; translate: into English, by the model."),
 ]
+
+WordTimestamps = Annotated[bool, Field(description="Give the time of every word.")]
+
+Diarise = Annotated[bool, Field(description="Tell speakers apart, and say of every word whose it is.")]

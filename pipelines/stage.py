@@ -9,13 +9,14 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.documents import Document
+from pipelines.errors import LonghandError
 
 SOURCE = "source"
 """The recording as it was uploaded, which no stage writes, or as a stage fetched it."""
@@ -114,6 +115,8 @@ class Stage:
     """An output with facts about the recording that belong in the job's record: ``duration``, ``language`` …"""
     temporary: tuple[str, ...] = ()
     """Outputs that nobody wants any more once the job is done."""
+    otherwise: "Otherwise | None" = None
+    """Writes the outputs when the stage has failed for good, and the job goes on; None: then the job has failed."""
     needs: frozenset[str] = field(default=frozenset())
     """What it is handed besides files, options and progress: ``limits``, ``models``, ``diarisers``."""
 
@@ -130,11 +133,26 @@ class Stage:
         """Whether a job with these options runs this stage."""
         return self.when(self.pick(options))
 
+    def after(self, error: LonghandError) -> "Stage":
+        """The stage that does what this one wants done when it has failed for good.
+
+        Raises:
+            StageError: It wants nothing done, and should not have been asked.
+        """
+        if (otherwise := self.otherwise) is None:
+            raise StageError(f"stage {self.name} has nothing to fall back on")
+
+        def instead(files: Files, options: Options, progress: Progress) -> None:
+            otherwise(files, error)
+
+        return replace(self, function=instead, needs=frozenset(), otherwise=None)
+
     def run(self, files: Files, options: Options, progress: Progress, **tools: Any) -> None:
         """Call the function with what it needs."""
         self.function(files, options, progress, **{k: v for k, v in tools.items() if k in self.needs})
 
 
+Otherwise = Callable[[Files, LonghandError], None]
 _registry: dict[str, Stage] = {}
 _TOOLS = frozenset({"limits", "models", "diarisers"})
 
@@ -149,6 +167,7 @@ def stage(
     weight: float = 1.0,
     describes: str | None = None,
     temporary: Sequence[str] = (),
+    otherwise: Otherwise | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a function ``(files, options, progress)`` as a stage; its name is the stage's name.
 
@@ -166,7 +185,7 @@ def stage(
         _registry[function.__name__] = Stage(
             name=function.__name__, function=function, options=options, queue=queue, reads=tuple(reads),
             writes=tuple(writes), each=each, when=when or (lambda _: True), weight=weight, describes=describes,
-            temporary=tuple(temporary), needs=needs,
+            temporary=tuple(temporary), otherwise=otherwise, needs=needs,
         )  # fmt: skip
         return function
 

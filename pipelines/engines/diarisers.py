@@ -5,9 +5,18 @@ Nothing heavy is imported here; the web process imports this.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from pipelines.documents import Turns, Warn
+
+INSTALL = "make diarise"
+"""The one command that installs what diarisation takes."""
+
+
+def installed() -> bool:
+    """Whether this environment has what diarisation takes; nothing is imported for it."""
+    return find_spec("pyannote") is not None and find_spec("pyannote.audio") is not None
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,9 @@ class SpeakerCount:
 class Recording(Protocol):
     """Samples by range: a whole recording is never in memory at once."""
 
-    duration: float
-    """Seconds."""
+    @property
+    def duration(self) -> float:
+        """Seconds."""
 
     def read(self, start: float = 0.0, end: float | None = None) -> Any:
         """Samples from ``start`` to ``end`` (seconds): float32 mono 16 kHz in [-1, 1)."""

@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Iterator
 
 from pipelines import transcripts
-from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Media, Segment, Summary, Warn
+from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Media, Segment, Summary, Turns, Warn
 from pipelines.joining import join
-from pipelines.options import LanguageCode, ModelName, Task
+from pipelines.options import LanguageCode, ModelName, Task, WordTimestamps
+from pipelines.speakers import Spoken
 from pipelines.stage import Files, Options, Progress, stage
 from pipelines.totals import distinct, language_of, text_of, transcribed_seconds
 
@@ -20,11 +21,12 @@ class MergeOptions(Options):
     model: ModelName = None
     language: LanguageCode = None
     task: Task = "transcribe"
+    word_timestamps: WordTimestamps = True
 
 
 @stage(
     queue="cpu",
-    reads=["media.json", "chunks.json", "segments/*.json", "language.json?"],
+    reads=["media.json", "chunks.json", "segments/*.json", "language.json?", "turns.json?"],
     writes=["transcript.json", "facts.json"],
     describes="facts.json",
     weight=1,
@@ -43,10 +45,13 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
             yield part
             progress(number + 1, len(plan.chunks))
 
+    turns = files.read("turns.json", Turns) if files.has("turns.json") else None
+    spoken = Spoken(join(plan, parts()), turns.turns if turns else [], turns.names if turns else {})
+
     def segments() -> Iterator[Segment]:
-        for segment in join(plan, parts()):
+        for segment in spoken:
             texts.append(segment.text)
-            yield segment
+            yield segment if options.word_timestamps else segment.model_copy(update={"words": []})
 
     # The head of the file holds the whole text, which is known last: so the segments wait in a file of their own.
     aside = files.scratch / "segments"
@@ -54,7 +59,14 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
         stream.writelines(transcripts.segment_lines(segments()))
     voted = files.read("language.json", Language) if files.has("language.json") else None
     summary = _summary(files.read("media.json", Media), plan, heard, voted, options)
-    summary = summary.model_copy(update={"text": text_of(texts, _text_language(summary))})
+    warnings = distinct([*summary.warnings, *(turns.warnings if turns else [])])
+    summary = summary.model_copy(
+        update={
+            "text": text_of(texts, _text_language(summary)),
+            "speakers": spoken.speakers(),
+            "warnings": warnings,
+        }
+    )
     with aside.open("rb") as stream_in, files.target("transcript.json").open("wb") as stream_out:
         stream_out.write(transcripts.head(summary).encode())
         shutil.copyfileobj(stream_in, stream_out)

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from pipelines.documents import Chunk, ChunkPlan, ChunkTranscript, Language, Segment, Span, Warn, Word
 from pipelines.engines import Models, Request
 from pipelines.errors import OptionsError
-from pipelines.options import LanguageCode, ModelName, Task
+from pipelines.options import Diarise, LanguageCode, ModelName, Task, WordTimestamps
 from pipelines.stage import Files, Options, Progress, stage
 from pipelines.wav import WavReader
 
@@ -31,7 +31,8 @@ class TranscribeOptions(Options):
     beam_size: int | None = Field(
         None, ge=1, le=20, description="Alternatives followed while decoding; the operator's figure when not given."
     )
-    word_timestamps: bool = Field(True, description="Give the time of every word.")
+    word_timestamps: WordTimestamps = True
+    diarise: Diarise = False
 
 
 @stage(
@@ -54,7 +55,7 @@ def transcribe(files: Files, options: TranscribeOptions, progress: Progress, *, 
     progress(0, total)  # loading may have taken a while
     with files.open("audio.wav") as stream:
         audio = WavReader(stream).read(chunk.start, chunk.end)
-    request = Request(language=language.language, **options.model_dump(exclude={"model", "language"}))
+    request = _request(language, options)
     for segment in transcriber.transcribe(audio, [_shifted(span, -chunk.start) for span in chunk.spans], request):
         segments.append(_placed(segment, chunk))
         progress(_done(chunk, segments[-1].end), total)
@@ -71,6 +72,13 @@ def transcribe(files: Files, options: TranscribeOptions, progress: Progress, *, 
         ),
     )
     progress(total, total)
+
+
+def _request(language: Language, options: TranscribeOptions) -> Request:
+    # Speakers are told apart by words, whether or not the words are wanted afterwards.
+    words = options.word_timestamps or options.diarise
+    chosen = options.model_dump(exclude={"model", "language", "diarise", "word_timestamps"})
+    return Request(language=language.language, word_timestamps=words, **chosen)
 
 
 def _chunk(files: Files) -> Chunk:
