@@ -20,6 +20,8 @@ CHANNEL = f"{PREFIX}job:"
 """With a job's id behind it: where it is said that something happened to that job."""
 PRESENCE_SECONDS = 30
 """A worker that has not been heard of for this long counts as gone."""
+KNOWN_SECONDS = 7 * 24 * 3600
+"""For so long after its last worker was heard of, a queue is expected to have one again."""
 PROGRESS_SECONDS = 24 * 3600
 
 
@@ -114,6 +116,7 @@ class Events:
             pipe.sadd(f"{PREFIX}workers", worker)
             for queue in queues:
                 pipe.set(f"{PREFIX}served:{queue}", "1", ex=PRESENCE_SECONDS)
+                pipe.set(f"{PREFIX}known:{queue}", "1", ex=KNOWN_SECONDS)
             pipe.execute()
 
     def gone(self, worker: str) -> None:
@@ -154,6 +157,15 @@ class Events:
             redis.RedisError: Redis cannot be asked.
         """
         found = cast("list[str | None]", self._client.mget([f"{PREFIX}served:{queue}" for queue in queues]))
+        return [queue for queue, mark in zip(queues, found, strict=True) if mark]
+
+    def known(self, queues: Sequence[str]) -> list[str]:
+        """Those queues that a worker has served within ``KNOWN_SECONDS``.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        found = cast("list[str | None]", self._client.mget([f"{PREFIX}known:{queue}" for queue in queues]))
         return [queue for queue, mark in zip(queues, found, strict=True) if mark]
 
     def emptied(self) -> bool:

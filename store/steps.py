@@ -112,6 +112,13 @@ def free_dead(database: Database, piece: Piece, *, task_id: str, worker: str) ->
         session.execute(update(Step).where(theirs).values(status="pending"))
 
 
+def wear_out(database: Database, piece: Piece, *, task_id: str, attempts: int) -> None:
+    """Running → pending, with all its starts used up: whoever begins it next is told so."""
+    theirs = and_(_here(piece), Step.status == "running", Step.task_id == task_id)
+    with database.write() as session:
+        session.execute(update(Step).where(theirs).values(status="pending", attempts=attempts, sent_at=None))
+
+
 def done(database: Database, piece: Piece, claim: str) -> bool:
     """Running → done; whether this run did it. The last chunk of a stage finishes the stage.
 

@@ -37,6 +37,8 @@ def connect(worker: Worker) -> None:
             log.warning("job %s stands still after %s: the queue took no message", args[0], sender.name)
             standing.stands(worker.store.database, str(args[0]))
             return
+        if isinstance(exception, TimeLimitExceeded) and _wears_out(worker, sender.name, task_id, args):
+            return
         job_id = str(args[0])
         stage = sender.name.removeprefix("stage.") if sender.name.startswith("stage.") else None
         code, detail = describe(exception)
@@ -48,6 +50,17 @@ def connect(worker: Worker) -> None:
             worker.store.events.changed(job_id)
             webhooks.tell(worker.flow, job_id)
             worker.flow.ended(job_id)
+
+
+def _wears_out(worker: Worker, name: str, task_id: str, args: list[Any]) -> bool:
+    """Have a stage that knows how to go on without its work do that; its process was killed, so it could not itself."""
+    stage = worker.stages.get(name.removeprefix("stage."))
+    if stage is None or stage.otherwise is None:
+        return False
+    piece = Piece(str(args[0]), stage.name, int(args[1]) if len(args) > 1 else WHOLE)
+    steps.wear_out(worker.store.database, piece, task_id=task_id, attempts=worker.settings.max_attempts)
+    worker.flow.submit(piece.job_id)
+    return True
 
 
 def lost_child_request(worker: Worker) -> type[Request]:

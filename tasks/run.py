@@ -2,38 +2,29 @@
 
 import json
 import logging
-import random
 import time
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 
-from pipelines.errors import Cancelled, EngineError, InputError, OptionsError, TransientError
+from pipelines.errors import Cancelled, EngineError, InputError, LonghandError, OptionsError, TransientError
 from pipelines.stage import Stage
 from store import Store, jobs, steps, usage
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece
-from tasks import rabbit, webhooks
+from tasks import webhooks
+from tasks.again import AWAY, again, backoff, drop, outlast, patiently
 from tasks.app import AnyTask
-from tasks.flow import QueueUnavailable
-from tasks.outcome import lost_child_request
-from tasks.threads import HandedBack, check_stopping
+from tasks.outcome import describe, lost_child_request
+from tasks.threads import HandedBack
 from tasks.watch import Watch
 from tasks.worker import Worker
 from tasks.workfiles import WorkFiles
 
 log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
-AWAY = (OperationalError, PoolTimeout, RedisError, QueueUnavailable, StorageAway, ConnectionError)
-"""Our own servers are not there for a moment."""
-OUTAGE_SECONDS = 600.0
-"""For so long work that is done waits for a database or a storage that is away, rather than being done again."""
+_ENDLESS = 1 << 30
 TAKEN_SECONDS = 3.0
 """When to look again at work that an earlier delivery of the same message seems to be doing."""
 
@@ -45,7 +36,7 @@ def register(worker: Worker) -> None:
 
     @worker.app.task(name="job.finish", bind=True, max_retries=None)
     def finish(task: AnyTask, job_id: str) -> None:
-        _patiently(task, lambda: _finish(worker, job_id))
+        patiently(task, lambda: _finish(worker, job_id))
 
 
 def _register_stage(worker: Worker, stage: Stage) -> None:
@@ -59,21 +50,34 @@ def _register_stage(worker: Worker, stage: Stage) -> None:
     )
     def run(task: AnyTask, job_id: str, item: int = WHOLE) -> None:
         piece = Piece(job_id, stage.name, item)
-        claim = _begin(worker, task, piece)
+        try:
+            claim, now = _begin(worker, task, piece), stage
+        except EngineError as exhausted:
+            if stage.otherwise is None:
+                raise
+            log.error("%s of job %s is given up: %s", stage.name, job_id, exhausted.detail)
+            claim, now = _begin(worker, task, piece, once_more=True), stage.after(exhausted)
         if claim:
             # For `outcome`: a run that was given up must not fail the job of the one that took over.
             task.request.update(claim=claim)
-            _run(worker, task, stage, piece, claim)
+            _run(worker, task, now, piece, claim)
         if not task.request.chain:
             # Before this message ends: what goes on with the job is on its queue when this worker takes the next.
-            _patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
+            patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
 
     run.__doc__ = stage.title
 
 
-def _begin(worker: Worker, task: AnyTask, piece: Piece) -> str:
-    """The claim to run under; empty if the work is done already."""
-    limit = worker.settings.max_attempts
+def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = False) -> str:
+    """The claim to run under; empty if the work is done already.
+
+    Args:
+        worker: This one.
+        task: Whose message it is.
+        piece: The work.
+        once_more: Begin although it was begun too often: what is done now cannot be what went wrong.
+    """
+    limit = _ENDLESS if once_more else worker.settings.max_attempts
     node = task.request.hostname or worker.name
     message = str(task.request.id)
     database = worker.store.database
@@ -84,40 +88,58 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece) -> str:
         begun, claim = steps.begin(
             database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=stale
         )
-        again = begun is Begin.TAKEN and steps.runs_for(database, piece) == message
+        repeated = begun is Begin.TAKEN and steps.runs_for(database, piece) == message
     except AWAY as error:
-        _again(task, _backoff(task), error)
+        again(task, backoff(task), error)
     if begun is Begin.EXHAUSTED:
         raise EngineError(
             f"The step “{piece.stage}” was started {limit} times and never came to its end; the recording may be "
             "damaged in a way that crashes the decoder, or the worker has too little memory.",
             code="worker_lost",
         )
-    if again:
+    if repeated:
         # Delivered again while the first delivery's worker may still live: wait until that is certain.
-        _again(task, TAKEN_SECONDS)
+        again(task, TAKEN_SECONDS)
     if begun in {Begin.TAKEN, Begin.OVER}:
         # Not this message's business any more; a chain behind it must not go on either.
-        _drop(task)
+        drop(task)
     return claim
 
 
 def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) -> None:
     began = time.monotonic()
     try:
-        _do(worker, stage, piece, claim)
+        try:
+            _do(worker, stage, piece, claim)
+        except (Cancelled, HandedBack):
+            raise
+        except Exception as error:
+            if _unwanted(worker, piece, claim):
+                # The job was deleted or failed elsewhere, its files taken away under this run: no error of anybody's.
+                drop(task)
+            _go_without(worker, task, stage, piece, claim, error)
     except Cancelled:
-        _drop(task)
+        drop(task)
     except HandedBack as stopping:
         _hand_back(worker, task, piece, claim, stopping)
-    except Exception as error:
-        if _unwanted(worker, piece, claim):
-            # The job was deleted or failed elsewhere, and its files taken away under this run: no error of anybody's.
-            _drop(task)
-        _explain(worker, task, piece, claim, error)
     chunk = f" {piece.item}" if piece.item != WHOLE else ""
     log.info("%s%s of job %s took %.2f s", stage.name, chunk, piece.job_id, time.monotonic() - began)
     worker.store.events.changed(piece.job_id)
+
+
+def _go_without(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str, error: Exception) -> None:
+    """Try again what may pass by itself. What does not fails the job, unless the stage knows how to go on."""
+    try:
+        _explain(worker, task, piece, claim, error)
+    except (TaskPredicate, Cancelled, HandedBack, *AWAY):
+        raise
+    except Exception as final:
+        if stage.otherwise is None:
+            raise
+        ours = not isinstance(final, InputError | OptionsError)
+        log.error("%s of job %s is given up", stage.name, piece.job_id, exc_info=final if ours else None)
+        code, detail = describe(final)
+        _do(worker, stage.after(LonghandError(detail, code=code)), piece, claim)
 
 
 def _explain(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: Exception) -> NoReturn:
@@ -151,12 +173,12 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     with WorkFiles(store.files, stage, piece, scratch) as files, watching as watch:
         stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.
-        if not _outlast(lambda: steps.alive(store.database, piece, claim)):
+        if not outlast(lambda: steps.alive(store.database, piece, claim)):
             raise Cancelled("The job was cancelled.")
-        _outlast(files.keep)
+        outlast(files.keep)
     if stage.describes:
-        _outlast(lambda: _describe(store, piece.job_id, str(stage.describes)))
-    won = _outlast(lambda: steps.done(store.database, piece, claim))
+        outlast(lambda: _describe(store, piece.job_id, str(stage.describes)))
+    won = outlast(lambda: steps.done(store.database, piece, claim))
     if jobs.status(store.database, piece.job_id) is None:
         # Deleted while the files were being kept; upkeep would find them only after a day.
         store.files.delete(piece.job_id)
@@ -175,20 +197,6 @@ def _describe(store: Store, job_id: str, name: str) -> None:
         raise OptionsError(detail, code="rate_limited")
 
 
-def _outlast(action: Callable[[], _T]) -> _T:
-    """Do something that may be done twice, again and again until an outage is over."""
-    end = time.monotonic() + OUTAGE_SECONDS
-    while True:
-        try:
-            return action()
-        except AWAY as error:
-            if time.monotonic() >= end:
-                raise
-            log.warning("work that is done waits to be kept: %s", type(error).__name__)
-            check_stopping()
-            time.sleep(random.uniform(1.0, 2.0))  # noqa: S311  # spreading, not secrecy
-
-
 def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: BaseException) -> NoReturn:
     """Free the step and deliver the message again later, unless it was tried often enough."""
     ours = isinstance(error, AWAY)
@@ -202,11 +210,11 @@ def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: B
         if not ours and steps.attempts(worker.store.database, piece) >= worker.settings.max_attempts:
             raise error
         # Outages of our own servers say nothing about the recording, and must not use up its attempts.
-        _outlast(lambda: steps.release(worker.store.database, piece, claim, refund=ours))
+        outlast(lambda: steps.release(worker.store.database, piece, claim, refund=ours))
     except AWAY as away:
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.warning("%s of job %s is tried again: %s", piece.stage, piece.job_id, error)
-    _again(task, _backoff(task), error)
+    again(task, backoff(task), error)
 
 
 def _hand_back(worker: Worker, task: AnyTask, piece: Piece, claim: str, stopping: HandedBack) -> NoReturn:
@@ -216,7 +224,7 @@ def _hand_back(worker: Worker, task: AnyTask, piece: Piece, claim: str, stopping
     except AWAY as away:
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.info("%s of job %s is handed back", piece.stage, piece.job_id)
-    _again(task, 0.0, stopping)
+    again(task, 0.0, stopping)
 
 
 def _go_on(worker: Worker, task: AnyTask, piece: Piece, *, done_before: bool) -> None:
@@ -249,38 +257,8 @@ def _finish(worker: Worker, job_id: str) -> None:
         worker.flow.submit(job_id)
 
 
-def _patiently(task: AnyTask, action: Callable[[], None]) -> None:
-    try:
-        action()
-    except AWAY as error:
-        _again(task, _backoff(task), error)
-
-
-def _again(task: AnyTask, seconds: float, error: BaseException | None = None) -> NoReturn:
-    """Deliver this message again after some seconds."""
-    try:
-        queue = str((task.request.delivery_info or {}).get("routing_key"))
-        raise task.retry(exc=error if isinstance(error, Exception) else None, **rabbit.later(task.app, queue, seconds))
-    except Reject as refused:
-        # The broker does not take the new message: then it keeps the old one.
-        time.sleep(min(seconds, 5.0))
-        raise Reject(str(error), requeue=True) from refused
-
-
-def _drop(task: AnyTask) -> NoReturn:
-    """End this message here: its chain does not go on, and Flower is told that it is over."""
-    task.send_event("task-revoked", terminated=False, signum=None, expired=False)
-    raise Ignore()
-
-
 def _out_of_time(error: BaseException | None) -> bool:
     """Whether the time limit is what an error comes from; libraries like to wrap it in one of theirs."""
     while error is not None and not isinstance(error, SoftTimeLimitExceeded):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-def _backoff(task: AnyTask) -> float:
-    """Seconds until the next try: 1, 2, 4 … 30, each varied so that a crowd does not return at once."""
-    exponent = min(task.request.retries or 0, 5)
-    return float(min(2**exponent, 30)) * random.uniform(0.75, 1.25)  # noqa: S311  # spreading, not secrecy
