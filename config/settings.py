@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Models kept in the memory of one worker; the least recently used goes first."""
     whisper_engine: str = "faster-whisper"
     """The engine that runs models; plugins may add others."""
+    diarisation: Literal["auto", "on", "off"] = "auto"
+    """Whether requests may have speakers told apart; auto: once a worker has served the queue diarise. See docs/diarisation.md."""  # noqa: E501
     model_cache: Path | None = None
     """Folder for downloaded models; unset: the Hugging Face cache (HF_HOME)."""
 

@@ -149,6 +149,13 @@ class Voice(Document):
     """As the diariser's model has it; comparable only with others of the same model."""
 
 
+class KnownVoices(Document):
+    """``voices.json``: of whom samples came with the recording."""
+
+    names: list[str]
+    """The sample of the one at place n is ``voices/<n>``."""
+
+
 class Turns(Document):
     """``turns.json``: who speaks when, in the whole recording."""
 

@@ -114,7 +114,7 @@ class Stage:
     describes: str | None = None
     """An output with facts about the recording that belong in the job's record: ``duration``, ``language`` …"""
     temporary: tuple[str, ...] = ()
-    """Outputs that nobody wants any more once the job is done."""
+    """Outputs, or what came with the recording, that nobody wants any more once the job is done."""
     otherwise: "Otherwise | None" = None
     """Writes the outputs when the stage has failed for good, and the job goes on; None: then the job has failed."""
     needs: frozenset[str] = field(default=frozenset())
@@ -180,7 +180,8 @@ def stage(
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         options, needs = _wishes(function)
-        if strange := {*temporary, *([describes] if describes else [])} - set(writes):
+        known = {*writes, *(name.rstrip("?") for name in reads)}
+        if strange := (set(temporary) - known) | (({describes} if describes else set()) - set(writes)):
             raise StageError(f"stage {function.__name__} says something of {sorted(strange)}, which it does not write")
         _registry[function.__name__] = Stage(
             name=function.__name__, function=function, options=options, queue=queue, reads=tuple(reads),

@@ -19,11 +19,18 @@ routes = Blueprint("health", __name__)
 _SECONDS = 0.8
 """What has not answered by then does not count as there."""
 _UNKNOWN = "Whether a worker serves this queue is not known while Redis is away."
+_NO_DIARISER = "No worker serves the queue {} just now; recordings wait for one."
 _DEMO = "demo"
 _DEMO_WARNING: Warn = {
     "code": "demo_model",
     "detail": "The demo model serves: it knows a few hundred words of synthetic speech and recognises nothing else. "
     "Set WHISPER_MODELS to a real model.",
+}
+
+_DEMO_DIARISER_WARNING: Warn = {
+    "code": "demo_diariser",
+    "detail": "The demo diariser serves: it knows synthetic voices and tells few others apart. "
+    "Set DIARISATION_MODEL to a real model.",
 }
 
 
@@ -46,11 +53,23 @@ class Model(TypedDict):
     compute_type: str | None
 
 
+class Diarisation(TypedDict):
+    """Whether speakers can be told apart; an installation without that is well all the same."""
+
+    status: Annotated[
+        Literal["ok", "loading", "unavailable"],
+        Field(description="loading: a worker is there and loads its model with the first recording."),
+    ]
+    model: str | None
+    detail: Annotated[str | None, Field(description="Why not, and what to do.")]
+
+
 class Health(TypedDict):
     """How the installation is."""
 
     gateway: Literal["ok", "degraded"]
     model: Model
+    diarisation: Diarisation
     warnings: list[Warn]
     checks: dict[str, Check]
 
@@ -90,9 +109,16 @@ def health() -> AnyResponse:
     well = all(check["ok"] for check in checks.values())
     model = _model(s, workers)
     warnings = [_DEMO_WARNING] if _DEMO in model["loaded_models"] else []
-    answer = jsonify(
-        {"gateway": "ok" if well else "degraded", "model": model, "warnings": warnings, "checks": checks},
-    )
+    if s.settings.diarisation_model == _DEMO and not s.diarising.missing():
+        warnings.append(_DEMO_DIARISER_WARNING)
+    found: Health = {
+        "gateway": "ok" if well else "degraded",
+        "model": model,
+        "diarisation": _diarisation(s, workers),
+        "warnings": warnings,
+        "checks": checks,
+    }
+    answer = jsonify(found)
     return answer if well else _unavailable(answer)
 
 
@@ -145,7 +171,9 @@ def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
     }
     if BROKER in up:
         checks[BROKER] = _check(up[BROKER], "RabbitMQ does not answer; see whether it runs (BROKER_URL).")
-    for queue in sorted(s.flow.app.amqp.queues):
+    # Who has no use for speakers needs no worker for them.
+    spared = {s.diarising.queue} if s.diarising.missing() else set()
+    for queue in sorted(s.flow.app.amqp.queues.keys() - spared):
         nobody = f"No worker serves the queue {queue}; start one."
         checks[f"queue {queue}"] = _check(queue in served, nobody if up["workers"] else _UNKNOWN)
     return checks, there
@@ -170,6 +198,16 @@ def _model(s: Services, workers: list[Worker]) -> Model:
         "device": loaded[0]["device"] if loaded else None,
         "compute_type": loaded[0]["compute_type"] if loaded else None,
     }
+
+
+def _diarisation(s: Services, workers: list[Worker]) -> Diarisation:
+    missing = s.diarising.missing()
+    serving = [worker for worker in workers if s.diarising.queue in worker.queues]
+    loaded = [model for worker in serving for model in worker.models if model.get("kind") == "diariser"]
+    name = public_model(s.settings, s.settings.diarisation_model)
+    if missing or not serving:
+        return {"status": "unavailable", "model": None, "detail": missing or _NO_DIARISER.format(s.diarising.queue)}
+    return {"status": "ok" if loaded else "loading", "model": name, "detail": None}
 
 
 def _unavailable(answer: AnyResponse) -> AnyResponse:

@@ -16,6 +16,7 @@ from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks import webhooks
 from tasks.flow import Flow
+from webapp import diarising
 from webapp.intake.options import OptionReader
 from webapp.probes import Probes
 from webapp.serving import PROBE, Serving
@@ -36,6 +37,8 @@ class Services:
     store: Store
     flow: Flow
     options: OptionReader
+    diarising: diarising.Diarising
+    """Whether speakers can be told apart."""
     waiting: BoundedSemaphore
     """One place for each request that may wait at the same time; the other threads stay free for short requests."""
     listening: Listening
@@ -63,6 +66,7 @@ class Services:
 def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     """The services over an open store and flow."""
     waiters = Waiters(settings.redis_url)
+    stage = flow.stages.get(diarising.STAGE)
     queues = figures.Queues(settings.redis_url)
     probes = Probes(
         {
@@ -70,14 +74,17 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
             "storage": store.files.ping,
             "workers": store.events.workers,
             PROBE: lambda: store.events.served(sorted(flow.app.amqp.queues)),
+            diarising.PROBE: lambda: bool(store.events.known([stage.queue]) if stage else []),
         }
         | ({BROKER: flow.check} if settings.broker_url else {})
     )
+    told_apart = diarising.Diarising(settings.diarisation, probes, stage)
     return Services(
         settings=settings,
         store=store,
         flow=flow,
-        options=OptionReader(flow.stages, settings),
+        options=OptionReader(flow.stages, settings, diarising=told_apart),
+        diarising=told_apart,
         waiting=BoundedSemaphore(max(1, settings.web_threads * 3 // 4)),
         listening=Listening(settings.redis_url),
         waiters=waiters,

@@ -1,20 +1,35 @@
 """Tell speakers apart: who speaks when, over the whole recording, beside the transcription of its chunks."""
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.documents import Turns, Warn
-from pipelines.engines.diarisers import Diarisers, SpeakerCount
-from pipelines.errors import LonghandError
+from pipelines.documents import KnownVoices, Turns, Warn
+from pipelines.engines.diarisers import Diariser, Diarisers, SpeakerCount
+from pipelines.errors import Cancelled, LonghandError
+from pipelines.media import normalise
 from pipelines.options import Diarise
-from pipelines.stage import Files, Options, Progress, stage
+from pipelines.recognition import recognise
+from pipelines.stage import Files, Limits, Options, Progress, stage
 from pipelines.wav import WavReader
 
+KNOWN = "voices.json"
+MAX_KNOWN = 4
+"""People of whom samples may come with a recording."""
+SAMPLE_SECONDS = (2.0, 10.0)
+"""How long a sample of a voice must be at least and may be at most."""
+_ROUNDING = 0.1
+"""Seconds that a sample may be shorter or longer: codecs pad and cut."""
 MAX_SPEAKERS = 50
 FAILED = "diarisation_failed"
 """Code of the warning that says why a transcript has no speakers although they were asked for."""
 _Count = Annotated[int | None, Field(ge=1, le=MAX_SPEAKERS)]
+
+
+def sample_name(number: int) -> str:
+    """The file with the sample of a voice."""
+    return f"voices/{number}"
 
 
 class DiariseOptions(Options):
@@ -46,13 +61,15 @@ def without_speakers(files: Files, error: LonghandError) -> None:
 
 @stage(
     queue="diarise",
-    reads=["audio.wav"],
+    reads=["audio.wav", f"{KNOWN}?", *(f"{sample_name(n)}?" for n in range(MAX_KNOWN))],
     writes=["turns.json"],
+    # Of people's voices nothing is kept that is not needed.
+    temporary=[KNOWN, *(sample_name(n) for n in range(MAX_KNOWN))],
     when=lambda options: bool(options.diarise),
     otherwise=without_speakers,
     weight=30,
 )
-def diarise(files: Files, options: DiariseOptions, progress: Progress, *, diarisers: Diarisers) -> None:
+def diarise(files: Files, options: DiariseOptions, progress: Progress, *, diarisers: Diarisers, limits: Limits) -> None:
     """Tell speakers apart."""
     progress(0, 1)
     diariser = diarisers.get()
@@ -60,4 +77,39 @@ def diarise(files: Files, options: DiariseOptions, progress: Progress, *, diaris
     count = SpeakerCount(exactly=options.num_speakers, at_least=options.min_speakers, at_most=options.max_speakers)
     with files.open("audio.wav") as stream:
         turns = diariser.diarise(WavReader(stream), count, progress)
+    if files.has(KNOWN):
+        turns = _recognised(turns, files, diariser, limits, progress)
     files.write("turns.json", turns)
+
+
+def _recognised(turns: Turns, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> Turns:
+    """With the names of those whose samples came along; a sample that is of no use is warned of."""
+    samples: dict[str, list[float]] = {}
+    warnings: list[Warn] = []
+    for number, name in enumerate(files.read(KNOWN, KnownVoices).names):
+        progress(1, 1)
+        try:
+            samples[name] = _embedded(number, files, diariser, limits, progress)
+        except Cancelled:
+            raise
+        except LonghandError as error:
+            detail = f"The sample of the voice of {name} is of no use: {error.detail}"
+            warnings.append(Warn(code="known_speaker_ignored", detail=detail))
+    names = recognise(turns.voices, samples, diariser.similarity)
+    return turns.model_copy(update={"names": names, "warnings": [*turns.warnings, *warnings]})
+
+
+def _embedded(number: int, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> list[float]:
+    least, most = SAMPLE_SECONDS
+    wav = files.scratch / f"voice-{number}.wav"
+    within = replace(limits, max_audio_seconds=most * 10)
+    media = normalise(
+        files.path(sample_name(number)), wav, limits=within, progress=lambda _done, _total: progress(1, 1)
+    )
+    if not least - _ROUNDING <= media.duration <= most + _ROUNDING:
+        raise LonghandError(f"it is {media.duration:.1f} s long; send {least:g} to {most:g} s.")
+    with wav.open("rb") as stream:
+        voice = diariser.embed(WavReader(stream).read())
+    if voice is None:
+        raise LonghandError("nobody speaks in it.")
+    return voice

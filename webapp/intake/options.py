@@ -13,6 +13,7 @@ from pipelines.errors import OptionsError
 from pipelines.formats.style import StyleOptions
 from pipelines.stage import Options, Stage, options_model, plan
 from pipelines.web import addresses
+from webapp.diarising import Diarising
 from webapp.errors import Problem, bad_option
 from webapp.intake.uploads import REFERENCES
 from webapp.intake.validation import message, validated
@@ -34,9 +35,6 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
 _SPELLINGS = {"diarize": "diarise", "keywords": "hotwords"}
-_LATER = ("diarise", "num_speakers", "min_speakers", "max_speakers")
-"""Announced, but no stage has them yet; a stage that declares one takes it off this list by that."""
-_LATER_SAID = "{} is not available yet in this version; leave it out."
 
 
 class JobFields(Options):
@@ -81,22 +79,15 @@ class OptionReader:
     Args:
         stages: All stages; their options are the fields.
         settings: Models that may be used, and the operator's defaults.
+        diarising: Whether speakers can be told apart.
     """
 
-    def __init__(self, stages: Mapping[str, Stage], settings: Settings) -> None:
+    def __init__(self, stages: Mapping[str, Stage], settings: Settings, *, diarising: Diarising) -> None:
         self._stages = stages
+        self._diarising = diarising
         self._settings = settings
         staged = options_model(stages)
-        self._later = frozenset(_LATER) - staged.model_fields.keys()
-        extra: dict[str, Any] = {}
-        if "diarise" in self._later:
-            extra["diarise"] = (
-                Annotated[Literal[False], BeforeValidator(_no_number)],
-                Field(False, description="Tell speakers apart: in a later version."),
-            )
-            mix = "All channels become one; split, one speaker per channel, is for a later version."
-            extra["channels"] = (Literal["mix"], Field("mix", description=mix))
-        self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged), **extra)
+        self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged))
 
     def read(self, form: Mapping[str, Sequence[str]]) -> JobRequest:
         """The request of a form.
@@ -130,13 +121,6 @@ class OptionReader:
             if name in REFERENCES:
                 continue
             field = self._field(name, values)
-            if field in self._later and field not in self.model.model_fields and value is not None:
-                raise bad_option(_LATER_SAID.format(field))
-            if (field == "diarise" and field in self._later and value is True) or (field, value) == (
-                "channels",
-                "split",
-            ):
-                raise bad_option(_LATER_SAID.format(f"{field}={json.dumps(value)}"))
             info = self.model.model_fields.get(field)
             if info is not None and is_list(info.annotation) and isinstance(value, str):
                 raise bad_option(f"{field} must be an array.")
@@ -178,6 +162,8 @@ class OptionReader:
         _check_languages(options)
         options |= _resolved_style(options)
         stages = self._plan(options)
+        if options.get("diarise") and (missing := self._diarising.missing()):
+            raise bad_option(missing, param="diarise")
         own = checked.model_dump(include=set(_OWN))
         return JobRequest(
             options=options,
@@ -205,7 +191,7 @@ class OptionReader:
             raise Problem(422, f"{message(error.errors()[0])}.", code="invalid_option") from error
 
     def _check_name(self, name: str, field: str) -> None:
-        known = {*self.model.model_fields, *self._later}
+        known = self.model.model_fields
         if field in known:
             return
         if name == "file":
@@ -231,10 +217,6 @@ class OptionReader:
         if field == "metadata":
             return metadata(text)
         boolean = BOOLEANS.get(text.casefold())
-        if field in self._later:
-            if field == "diarise" and boolean is False:
-                return False
-            raise bad_option(_LATER_SAID.format(field))
         if field == "channels" and text.casefold() == "split":
             raise bad_option(
                 "channels=split is not available yet in this version; leave it out, or send mix.", param=field
@@ -250,13 +232,6 @@ class OptionReader:
         if "languages" in values:  # the request wants it found out
             del chosen["language"]
         return {k: v for k, v in chosen.items() if v is not None and k in self.model.model_fields}
-
-
-def _no_number(value: Any) -> Any:
-    """Python takes 0 for False; JSON does not."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    raise ValueError("send true or false")
 
 
 def check_fields(model: type[_Model], values: Mapping[str, Any]) -> _Model:
