@@ -62,8 +62,9 @@ def running(settings: Settings, places: Places, workers: Workers) -> Iterator[Su
             settings = settings.model_copy(update={"redis_url": redis_server.url(socket)})
         supervisor = Supervisor(places, sockets, environment(settings, os.environ))
         try:
+            count = {"cpu_workers": workers.cpu, "gpu_workers": workers.gpu}
             supervisor.start(
-                programs(settings, cpu_workers=workers.cpu, gpu_workers=workers.gpu, gpus=workers.gpus), redis=redis
+                programs(settings, **count, gpus=workers.gpus, diarise=settings.diarisation == "on"), redis=redis
             )
             _prepare(settings, supervisor, socket if redis else None)
             supervisor.start_group()

@@ -43,7 +43,9 @@ class Program:
         return (sys.executable, "-IS", str(TETHER), f"SIG{self.stop_signal}", *self.arguments)
 
 
-def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: list[str]) -> list[Program]:
+def programs(
+    settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: list[str], diarise: bool = False
+) -> list[Program]:
     """Everything but Redis: the API, the workers, beat and Flower.
 
     Args:
@@ -51,6 +53,8 @@ def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: li
         cpu_workers: Tasks that need no model and run at once.
         gpu_workers: Processes that hold models; each is a worker of its own, so that each can have its own GPU.
         gpus: The GPUs there are, as CUDA_VISIBLE_DEVICES names them.
+        diarise: Whether speakers are told apart, which takes a worker of its own: a long recording must not hold up
+            the transcription of others.
     """
     configured = Path(config.__file__).parent
     # A worker that is told QUIT ends within seconds and hands its work back; TERM would wait for hours of it. For the
@@ -65,6 +69,10 @@ def programs(settings: Settings, *, cpu_workers: int, gpu_workers: int, gpus: li
         seen = {"CUDA_VISIBLE_DEVICES": gpus[(number - 1) % len(gpus)]} if len(gpus) > 1 else {}
         worker = _worker(settings, f"gpu{number}", "gpu", 1)
         found.append(Program(f"gpu{number}", worker, stop_signal="QUIT", variables=seen))
+    if diarise:
+        last = {"CUDA_VISIBLE_DEVICES": gpus[-1]} if len(gpus) > 1 else {}
+        worker = _worker(settings, "diarise", "diarise", 1)
+        found.append(Program("diarise", worker, stop_signal="QUIT", variables=last))
     flower = (*_celery("flower"), f"--conf={configured / 'flower.py'}")
     return [
         *found,

@@ -26,7 +26,7 @@ from cli.screen import StageDisplay, download, plain, seconds
 from cli.signals import Stopped, heard
 from cli.supervision import Supervisor, SupervisorTrouble
 from config.settings import Settings
-from pipelines.engines import resolve
+from pipelines.engines import diarisers, resolve
 from pipelines.errors import LonghandError, ModelUnavailable
 
 Port = click.IntRange(1, 65535)
@@ -81,6 +81,10 @@ def chosen(options: dict[str, Any], console: Console) -> tuple[Settings, Workers
     gpus = preflight.gpus(os.environ)
     workers = Workers(cpu=options["cpu_workers"] or 2, gpu=options["gpu_workers"] or max(1, len(gpus)), gpus=gpus)
     decided: dict[str, Any] = {"data_dir": settings.data_dir}
+    if settings.diarisation == "on" and not diarisers.installed():
+        raise Refused(f"DIARISATION is on, but pyannote.audio is not installed: install it with `{diarisers.INSTALL}`.")
+    if settings.diarisation == "auto" and diarisers.installed():
+        decided["diarisation"] = "on"
     if not settings.whisper_cpu_threads:
         decided["whisper_cpu_threads"] = max(1, len(os.sched_getaffinity(0)) // workers.gpu)
     if settings.model_cache is None:

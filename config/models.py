@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+DIARISING_MODEL = "gpt-4o-transcribe-diarize"
+"""The one of them whose name says that speakers are to be told apart."""
 OPENAI_NAMES = (
     *("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
-    *("gpt-4o-transcribe-diarize", "gpt-transcribe"),
+    *(DIARISING_MODEL, "gpt-transcribe"),
 )
 """Names under which clients of OpenAI know models; here they mean the default, as do further ones like the newer."""
 _FAMILY = "gpt-"

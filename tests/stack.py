@@ -96,6 +96,7 @@ class Stack:
         gpu_workers: int = 1,
         cpu_children: int = 2,
         net_threads: int = 16,
+        diarise: bool = False,
         beat: bool = False,
         flower: bool = False,
         **env: str,
@@ -105,7 +106,7 @@ class Stack:
         self.port = free_port()
         self.flower_port = free_port()
         self.gpu_workers, self.cpu_children, self.beat, self.flower = gpu_workers, cpu_children, beat, flower
-        self.net_threads = net_threads
+        self.net_threads, self.diarise = net_threads, diarise
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         threads = max(1, (os.cpu_count() or 1) // max(gpu_workers, 1))
         self.env = {
@@ -117,6 +118,7 @@ class Stack:
             "WHISPER_CPU_THREADS": str(threads),
             "API_KEY": KEY,
             "WEBHOOK_SECRET": WEBHOOK_SECRET,
+            **({"DIARISATION": "on", "DIARISATION_MODEL": "demo"} if diarise else {}),
             "BIND_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_PASSWORD": "flower-password",
@@ -144,6 +146,8 @@ class Stack:
             self.start_worker("net", "net", self.net_threads, pool="threads")
             for n in range(1, self.gpu_workers + 1):
                 self.start_worker(f"gpu{n}", "gpu", 1)
+            if self.diarise:
+                self.start_worker("diarise", "diarise", 1)
             if self.beat:
                 self.start_beat()
             if self.flower:

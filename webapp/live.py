@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 
 from pipelines import transcripts
-from pipelines.documents import ChunkPlan, ChunkTranscript, Segment
+from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Speaker
 from pipelines.joining import Joiner
 from pipelines.stages.export import TRANSCRIPT
-from store import steps
+from store import jobs, steps
 from webapp.services import Services
 
 _PLAN = "chunks.json"
 _PARTS = "segments/*.json"
+_TURNS = "turns.json"
 
 
 class LiveSegments:
     """Hands out each segment of a job once.
+
+    Where speakers are told apart, they all come when the transcript is there: who speaks decides where they are cut.
 
     What a chunk heard is taken when its step is done, not when its file is there: until then the work may be done anew,
     and differently. Once there is a transcript, the rest comes out of it.
@@ -28,13 +31,17 @@ class LiveSegments:
         self._s = s
         self._job_id = job_id
         self._author = _author(s, TRANSCRIPT)
-        self._reporter = _author(s, _PARTS)
+        self._reporter = _author(s, _PARTS) or ""
         self._joiner: Joiner | None = None
         self._chunks = 0
         """How many there are, once that is known."""
         self._joined = 0
         self._given = 0
         self._complete = False
+        self._cut_later: bool | None = None
+        """Whether what the chunks heard is not yet cut as the transcript will be; None: not looked at."""
+        self.speakers: list[Speaker] = []
+        """Those of the transcript, once segments come out of it."""
 
     def each(self) -> Iterator[Segment]:
         """The segments that have become final since the last call, numbered from 0 through all calls.
@@ -46,6 +53,8 @@ class LiveSegments:
         if self._author in steps.finished(self._s.store.database, self._job_id):
             yield from self._out_of_the_transcript()
             return
+        if self._waits():
+            return
         for item in steps.done_items(self._s.store.database, self._job_id, self._reporter, first=self._joined):
             if item != self._joined:
                 return  # a later chunk is done before an earlier one
@@ -56,6 +65,12 @@ class LiveSegments:
                 yield from self._out_of_the_transcript()
                 return
             yield from self._join(part)
+
+    def _waits(self) -> bool:
+        if self._cut_later is None:
+            job = jobs.get(self._s.store.database, self._job_id)
+            self._cut_later = job is not None and _author(self._s, _TURNS) in job.stages
+        return self._cut_later
 
     def _part(self, item: int) -> ChunkTranscript:
         """What a chunk heard."""
@@ -82,7 +97,7 @@ class LiveSegments:
             return
         self._complete, self._joiner = True, None
         with stream:
-            transcripts.read_summary(stream)
+            self.speakers = transcripts.read_summary(stream).speakers
             for number, segment in enumerate(transcripts.read_segments(stream)):
                 if number >= self._given:
                     self._given += 1
@@ -93,6 +108,6 @@ class LiveSegments:
             return stream.read()
 
 
-def _author(s: Services, name: str) -> str:
-    """The stage that writes a file."""
-    return next(stage.name for stage in s.flow.stages.values() if name in stage.writes)
+def _author(s: Services, name: str) -> str | None:
+    """The stage that writes a file, if there is one."""
+    return next((stage.name for stage in s.flow.stages.values() if name in stage.writes), None)

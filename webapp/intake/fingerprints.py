@@ -14,4 +14,5 @@ def fingerprint(asked: Any) -> str:
 
 def wishes(wanted: JobRequest) -> list[Any]:
     """What is wanted of a recording; the stages follow from it."""
-    return [wanted.options, wanted.priority, wanted.metadata, wanted.webhook_url]
+    asked = [wanted.options, wanted.priority, wanted.metadata, wanted.webhook_url]
+    return [*asked, wanted.attachments] if wanted.attachments else asked

@@ -1,8 +1,9 @@
 """The fields of a request: put together from the stages' options, read from a form, explained where they are wrong."""
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -71,6 +72,17 @@ class JobRequest:
     """Those of the stages that run once a chunk."""
     webhook_url: str | None = None
     """As it will be asked."""
+    attached: dict[str, bytes] = field(default_factory=dict)
+    """Further files of the job by name; emptied once they are kept, for the wait may be long."""
+    attachments: str = ""
+    """What tells these files from others."""
+
+    def with_files(self, files: Mapping[str, bytes]) -> "JobRequest":
+        """The same request, with files that belong to the recording."""
+        digest = hashlib.sha256()
+        for name, data in sorted(files.items()):
+            digest.update(f"{name} {len(data)}\n".encode() + data)
+        return replace(self, attached=dict(files), attachments=digest.hexdigest() if files else "")
 
 
 class OptionReader:

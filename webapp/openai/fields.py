@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from config.models import DIARISING_MODEL
+from pipelines.stages.diarise import MAX_KNOWN
 from pipelines.stages.transcribe import MAX_TEXT
 from webapp.errors import bad_option
 from webapp.intake.options import JobRequest, check_fields
 from webapp.intake.uploads import MAX_FIELD_BYTES as PLAIN_FIELD_BYTES
 from webapp.intake.values import BOOLEANS
+from webapp.openai.voices import MAX_SAMPLE, known_voices
 from webapp.services import Services
 from webapp.waiting.synchronous import Fields, reading
 
-MAX_SPEAKERS = 4
-MAX_SAMPLE = 2_600_000
-"""Characters of one sample of a voice: 10 s of 48 kHz, 16 bit, stereo, without compression, as base64."""
-MAX_FIELD_BYTES = MAX_SPEAKERS * MAX_SAMPLE + PLAIN_FIELD_BYTES
+MAX_FIELD_BYTES = MAX_KNOWN * MAX_SAMPLE + PLAIN_FIELD_BYTES
 """All fields of a form together: samples of voices come as text."""
 STREAM_CHUNK_SECONDS = 60
 """Length of the pieces whose text is sent as they finish, unless the request says otherwise."""
@@ -58,7 +58,7 @@ class Wishes(Plain):
 
     response_format: AnyFormat = Field(  # type: ignore[assignment]  # more of them
         "json",
-        description="What the answer looks like. diarized_json names the speaker A where speakers were not told apart.",
+        description="What the answer looks like. diarized_json has speakers told apart, unless diarise is false.",
     )
     stream: bool = Field(
         False,
@@ -82,13 +82,13 @@ class Wishes(Plain):
     )
     known_speaker_names: list[str] = Field(
         [],
-        max_length=MAX_SPEAKERS,
-        description="Names of the speakers in known_speaker_references; without effect as yet.",
+        max_length=MAX_KNOWN,
+        description="Names of the people in known_speaker_references; who sounds like one of them is called so.",
     )
     known_speaker_references: list[str] = Field(
         [],
-        max_length=MAX_SPEAKERS,
-        description="As many samples of voices as there are names, of at most 10 seconds each, as data URLs.",
+        max_length=MAX_KNOWN,
+        description="As many samples of voices as there are names, of 2 to 10 seconds each, as data URLs in base64.",
     )
 
     @property
@@ -127,12 +127,30 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
         (mine if name in kind.model_fields else jobs)[name] = given
     values = {name: _value(kind, name, given) for name, given in mine.items() if given}
     wishes = Wishes.model_validate(check_fields(kind, values).model_dump())
-    _check_speakers(wishes)
+    _check_stream(wishes)
+    voices = known_voices(wishes.known_speaker_names, wishes.known_speaker_references)
     wishes = wishes.model_copy(update={"known_speaker_references": []})  # megabytes, for as long as somebody waits
     model = _once("model", jobs.pop("model", []))
     jobs |= {"model": [model]} if model else {}
     _translate(jobs, translate)
-    return Wanted(reading(s, _with(jobs, wishes)), wishes, model)
+    if _diarises(s, jobs, wishes, model):
+        jobs["diarise"] = ["true"]
+    elif voices:
+        detail = "known_speaker_names are names of speakers who are told apart; leave out diarise=false, or the names."
+        raise bad_option(detail, param="known_speaker_names")
+    return Wanted(reading(s, _with(jobs, wishes)).with_files(voices), wishes, model)
+
+
+def _diarises(s: Services, jobs: Mapping[str, Sequence[str]], wishes: Wishes, model: str) -> bool:
+    """Whether speakers are to be told apart; what is said plainly comes first."""
+    said = [text for name in ("diarise", "diarize") for text in jobs.get(name, [])]
+    if said:
+        return BOOLEANS.get(said[0].strip().casefold()) is not False
+    if wishes.response_format == "diarized_json" or wishes.known_speaker_names:
+        return True
+    # Asked for by the model's name alone: where it cannot be had, and would not be seen, the rest is still wanted.
+    unseen = wishes.response_format in {"json", "text", "verbose_json"}
+    return model == DIARISING_MODEL and not (unseen and s.diarising.missing())
 
 
 def _unbracketed(form: Fields) -> dict[str, list[str]]:
@@ -189,17 +207,7 @@ def _json(name: str, text: str) -> Any:
         raise bad_option(f"{name} is not valid JSON; see /docs for what it may be.", param=name) from error
 
 
-def _check_speakers(wishes: Wishes) -> None:
-    names, samples = wishes.known_speaker_names, wishes.known_speaker_references
-    if len(names) != len(samples):
-        detail = "known_speaker_names and known_speaker_references must have as many entries as each other."
-        raise bad_option(detail, param="known_speaker_references")
-    if any(len(sample) > MAX_SAMPLE for sample in samples):
-        detail = f"A sample of a voice may have at most {MAX_SAMPLE} characters; send 10 seconds, or compress it."
-        raise bad_option(detail, param="known_speaker_references")
-    if any(not re.match(r"data:[^,]{0,200},", sample) for sample in samples):
-        detail = "known_speaker_references must be data URLs such as data:audio/wav;base64,…"
-        raise bad_option(detail, param="known_speaker_references")
+def _check_stream(wishes: Wishes) -> None:
     if wishes.stream and wishes.response_format not in STREAMED:
         detail = f"With stream=true response_format must be one of {', '.join(STREAMED)}."
         raise bad_option(detail, param="response_format")
@@ -228,7 +236,7 @@ def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]
     if not made.get("chunk_seconds"):
         if isinstance(wishes.chunking_strategy, Vad):
             made["chunk_seconds"] = [str(_VAD_CHUNK_SECONDS)]
-        elif wishes.stream:
+        elif wishes.stream and not made.get("diarise"):  # speakers are known at the end, and then everything is
             made["chunk_seconds"] = [str(STREAM_CHUNK_SECONDS)]
     return made
 

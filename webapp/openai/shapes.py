@@ -1,14 +1,15 @@
 """Transcripts in the shapes of OpenAI's answers."""
 
+import itertools
 import math
 import string
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from pipelines.documents import Segment, Transcript, Word
+from pipelines.documents import Segment, Speaker, Transcript, Word
 from pipelines.languages import LANGUAGES
 
 _LEAST = 1e-10
@@ -163,7 +164,7 @@ def translated_verbose(found: Transcript, *, temperature: float) -> TranslationV
 
 def diarized(found: Transcript) -> TranscriptionDiarized:
     """``diarized_json``."""
-    name = speakers()
+    name = naming(found.speakers)
     return {
         "task": "transcribe",
         "duration": found.duration,
@@ -173,12 +174,19 @@ def diarized(found: Transcript) -> TranscriptionDiarized:
     }
 
 
-def speakers() -> Callable[[str | None], str]:
-    """Names speakers A, B, C … as they appear; somebody nobody was told apart from is A."""
+def naming(speakers: Sequence[Speaker]) -> Callable[[str | None], str]:
+    """Calls those by their names who have one, the others A, B, C … as they appear; where nobody was told apart, A."""
+    known = {speaker.id: speaker.name for speaker in speakers if speaker.name != speaker.id}
+    taken = set(known.values())
+    letters = (letter for letter in map(_letters, itertools.count()) if letter not in taken)
     seen: dict[str | None, str] = {}
 
     def name(speaker: str | None) -> str:
-        return seen.setdefault(speaker, _letters(len(seen)))
+        if speaker in known:
+            return known[speaker]
+        if speaker not in seen:
+            seen[speaker] = next(letters)
+        return seen[speaker]
 
     return name
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -48,7 +48,7 @@ class _Stream:
         self._live = LiveSegments(s, call.job_id)
         self._logprobs = "logprobs" in wanted.wishes.include
         self._diarized = wanted.wishes.response_format == "diarized_json"
-        self._speaker = shapes.speakers()
+        self._name: Callable[[str | None], str] | None = None
         self._text: list[str] = []
         self._said: list[shapes.TranscriptionLogprob] = []
 
@@ -90,7 +90,9 @@ class _Stream:
             event["logprobs"] = list(shapes.logprobs_of(segment))
             self._said += event["logprobs"]
         if self._diarized:
-            spoken = shapes.spoken(segment, self._speaker(segment.speaker))
+            # By now it is known how many speak, and who they are.
+            self._name = self._name or shapes.naming(self._live.speakers)
+            spoken = shapes.spoken(segment, self._name(segment.speaker))
             yield _event({**event, "segment_id": spoken["id"]})
             yield _event(spoken)
         else:

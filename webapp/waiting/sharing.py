@@ -44,6 +44,15 @@ class Asked:
         return fingerprints.fingerprint([fingerprints.wishes(self.wanted), self.recording.sha256])
 
 
+def keep_attached(s: Services, job_id: str, wanted: JobRequest) -> None:
+    """Put the files that came with a recording where its stages find them."""
+    for name, data in wanted.attached.items():
+        with s.store.files.create(job_id, name) as file:
+            file.write(data)
+            file.keep()
+    wanted.attached.clear()
+
+
 def share(s: Services, asked: Asked, take: Take, *, fingerprint: str | None = None, key: HeldKey | None = None) -> bool:
     """Take the caller's job for the same, or make one, settle its key and take it; whether it was there before.
 

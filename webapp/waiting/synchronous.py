@@ -19,7 +19,7 @@ from webapp.intake.options import JobRequest
 from webapp.intake.submission import key_of
 from webapp.intake.uploads import MAX_FIELD_BYTES, Form, Recording, Reference, received
 from webapp.services import Services
-from webapp.waiting.sharing import Asked, share, share_by_key
+from webapp.waiting.sharing import Asked, keep_attached, share, share_by_key
 
 JOB_HEADER = "X-Job-ID"
 Fields = Mapping[str, Sequence[str]]
@@ -140,6 +140,7 @@ class Call:
                 wanted = read(form.fields)
                 recording = _only_recording(form)
                 form.fields.clear()  # samples of voices are large, and the wait may be long
+                keep_attached(s, recording.id, wanted)
                 asked = Asked(recording, wanted, self._began)
                 if self._key is None:
                     self._shared = share(s, asked, self._take)
