@@ -25,7 +25,7 @@ _TINY_SHARE = 0.02
 
 
 def join(
-    similarities: Sequence[Sequence[float]],
+    similarities: Sequence[Sequence[float]] | NDArray[np.float64],
     parts: Sequence[int],
     seconds: Sequence[float],
     *,

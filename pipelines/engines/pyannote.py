@@ -212,7 +212,7 @@ class Pyannote:
         vectors = getattr(output, "speaker_embeddings", None)
         known = dict(zip(output.speaker_diarization.labels(), vectors, strict=True)) if vectors is not None else {}
         for speaker in seconds_by_speaker(turns):
-            vector = known.get(speaker)
+            vector: Any = known.get(speaker)
             usable = vector is not None and np.isfinite(vector).all() and np.any(vector)
             voices[speaker] = [float(x) for x in vector] if usable else self._listen_to(speaker, turns, audio, start)
         return Part(turns, voices)

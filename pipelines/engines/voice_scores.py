@@ -25,8 +25,8 @@ class Scorer:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        clustering = getattr(pipeline, "clustering", None)
-        self._plda = getattr(clustering, "plda", None)
+        clustering: Any = getattr(pipeline, "clustering", None)
+        self._plda: Any = getattr(clustering, "plda", None)
         threshold = getattr(clustering, "threshold", None)
         self._threshold = float(threshold) if isinstance(threshold, int | float) else _USUAL_THRESHOLD
         self._straight = getattr(clustering, "method", None) in _LENGTHS
@@ -39,9 +39,8 @@ class Scorer:
         known = [number for number, voice in enumerate(voices) if len(voice) and np.any(voice)]
         if known:
             vectors = np.array([voices[number] for number in known], dtype=np.float64)
-            table[np.ix_(known, known)] = (
-                self._by_model(vectors) if self._plda is not None else self._by_distance(vectors)
-            )
+            compare = self._by_distance if self._plda is None else self._by_model
+            table[np.ix_(known, known)] = compare(vectors)
         return table
 
     def _by_distance(self, vectors: Matrix) -> Matrix:

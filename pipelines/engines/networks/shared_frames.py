@@ -92,7 +92,7 @@ class UnitVoices(AgglomerativeClustering):
     @staticmethod
     def fits(pipeline: Any) -> bool:
         """Whether a pipeline clusters by angles in the library's own way."""
-        clustering = getattr(pipeline, "clustering", None)
+        clustering: Any = getattr(pipeline, "clustering", None)
         return type(clustering) is AgglomerativeClustering and clustering.metric == "cosine"
 
     def __call__(self, embeddings: Any, segmentations: Any = None, **options: Any) -> Any:
