@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     """The engine that runs models; plugins may add others."""
     diarisation: Literal["auto", "on", "off"] = "auto"
     """Whether requests may have speakers told apart; auto: once a worker has served the queue diarise. See docs/diarisation.md."""  # noqa: E501
+    diarisation_model: str = Field("pyannote/speaker-diarization-community-1", min_length=1)
+    """The model that tells speakers apart: a hub id, a local folder with a pyannote.audio pipeline, or demo. Its files are programs: take them from people you trust."""  # noqa: E501
+    diarisation_engine: str = "pyannote"
+    """The engine that tells speakers apart; plugins may add others."""
+    hf_token: SecretStr | None = None
+    """Token of the Hugging Face hub, for models that are given out on request only, such as the default of DIARISATION_MODEL; wanted for the first download only."""  # noqa: E501
     model_cache: Path | None = None
     """Folder for downloaded models; unset: the Hugging Face cache (HF_HOME)."""
 

@@ -13,6 +13,7 @@ from celery import Celery
 
 from config.settings import Settings
 from pipelines.engines import EngineSettings, Models, Transcriber, loader
+from pipelines.engines.diarisers import Diarisers, DiariserSettings, diariser_loader
 from pipelines.errors import LonghandError
 from pipelines.stage import Limits, Stage, discover
 from store import Store, open_store
@@ -90,6 +91,21 @@ class Worker:
         )
         return AliasedModels(Holder(settings, loader(s.whisper_engine), on_change=self.announce_models), s)
 
+    @cached_property
+    def diarisers(self) -> Diarisers:
+        """Where stages get the diariser of this process from; nothing is loaded yet."""
+        from pipelines.engines.holder import OneDiariser
+
+        s = self.settings
+        settings = DiariserSettings(
+            model=s.diarisation_model,
+            device=s.whisper_device,
+            token=s.hf_token.get_secret_value() if s.hf_token else None,
+            cpu_threads=s.whisper_cpu_threads,
+            model_cache=s.model_cache,
+        )
+        return OneDiariser(settings, diariser_loader(s.diarisation_engine))
+
     def announce_models(self, loaded: list[dict[str, str]]) -> None:
         """Tell everybody which models are in this process's memory."""
         self.store.events.holds(self.name, loaded)
@@ -127,7 +143,11 @@ class Worker:
 
     def tools(self, stage: Stage) -> dict[str, Any]:
         """What a stage asked to be handed."""
-        return {"limits": self.limits, "models": self.models if "models" in stage.needs else None}
+        return {
+            "limits": self.limits,
+            "models": self.models if "models" in stage.needs else None,
+            "diarisers": self.diarisers if "diarisers" in stage.needs else None,
+        }
 
 
 def make_worker(settings: Settings) -> Worker:

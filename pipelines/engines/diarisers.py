@@ -3,20 +3,38 @@
 Nothing heavy is imported here; the web process imports this.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.documents import Turns, Warn
 
 INSTALL = "make diarise"
-"""The one command that installs what diarisation takes."""
+"""The one command that installs what telling speakers apart takes."""
+DEFAULT_MODEL = "pyannote/speaker-diarization-community-1"
 
 
-def installed() -> bool:
-    """Whether this environment has what diarisation takes; nothing is imported for it."""
-    return find_spec("pyannote") is not None and find_spec("pyannote.audio") is not None
+@dataclass(frozen=True)
+class DiariserSettings:
+    """What an operator chose about telling speakers apart; handed in by the worker."""
+
+    model: str = DEFAULT_MODEL
+    """demo, a hub id, or a local folder."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    token: str | None = field(default=None, repr=False)
+    """For models that the hub gives out on request only."""
+    cpu_threads: int = 0
+    """Threads for one model on a CPU; 0: all cores."""
+    model_cache: Path | None = None
+    """Folder for downloaded models; None: the hub library's own."""
+    hub_timeout: float = 5.0
+    """Seconds to find out that the model hub cannot be reached."""
+    part_seconds: float = 1500.0
+    """What is longer is diarised in parts of at most this, so that memory does not grow with the recording."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +96,50 @@ class Diarisers(Protocol):
             pipelines.errors.UnknownModel: There is no such model.
             pipelines.errors.ModelUnavailable: It is not installed, or cannot be fetched now.
         """
+
+
+DiariserLoader = Callable[[DiariserSettings], Diariser]
+_engines: dict[str, DiariserLoader] = {}
+
+
+def diariser_engine(name: str) -> Callable[[DiariserLoader], DiariserLoader]:
+    """Register a function that loads the operator's diariser as an engine; a plugin may add one."""
+
+    def register(load: DiariserLoader) -> DiariserLoader:
+        _engines[name] = load
+        return load
+
+    return register
+
+
+def diariser_loader(name: str) -> DiariserLoader:
+    """The engine's load function.
+
+    Raises:
+        KeyError: No engine of that name; the message lists those there are.
+    """
+    if name not in _engines:
+        import importlib
+        import pkgutil
+
+        from pipelines import engines
+
+        for module in pkgutil.iter_modules(engines.__path__):
+            importlib.import_module(f"{engines.__name__}.{module.name}")
+    if name not in _engines:
+        raise KeyError(f"no engine {name!r} for telling speakers apart; there are {sorted(_engines)}")
+    return _engines[name]
+
+
+def installed() -> bool:
+    """Whether the libraries for telling speakers apart are on this machine; nothing is imported to find out."""
+    from importlib.util import find_spec
+
+    try:
+        # Of a package with dots the ones before it would be imported; a bare name is only looked up.
+        return bool(find_spec("torch")) and any(
+            (Path(folder) / "audio" / "__init__.py").is_file()
+            for folder in getattr(find_spec("pyannote"), "submodule_search_locations", None) or ()
+        )
+    except (ImportError, ValueError):  # half removed, or a stand-in of a test
+        return False

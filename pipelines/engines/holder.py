@@ -1,12 +1,13 @@
-"""The loaded models of one process: those in use stay, the least recently used goes first."""
+"""The loaded models of one process: those in use stay, the least recently used goes first; and its one diariser."""
 
 import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import RLock
+from threading import Lock, RLock
 
 from pipelines.engines import EngineSettings, Loader, Transcriber
+from pipelines.engines.diarisers import Diariser, DiariserLoader, DiariserSettings
 from pipelines.errors import ModelUnavailable, TransientError
 
 _log = logging.getLogger(__name__)
@@ -86,3 +87,32 @@ class Holder:
     def _changed(self) -> None:
         if self._on_change is not None:
             self._on_change(self.loaded())
+
+
+class OneDiariser:
+    """The operator's diariser; safe to ask from several threads, which then wait while it loads.
+
+    Args:
+        settings: Which one.
+        load: Loads it.
+    """
+
+    def __init__(self, settings: DiariserSettings, load: DiariserLoader) -> None:
+        self._settings = settings
+        self._load = load
+        self._diariser: Diariser | None = None
+        self._lock = Lock()
+
+    def get(self) -> Diariser:
+        """The loaded diariser; one that could not be loaded is tried again the next time.
+
+        Raises:
+            pipelines.errors.UnknownModel: There is no such model.
+            pipelines.errors.ModelUnavailable: It is not installed, or cannot be fetched now.
+            pipelines.errors.TransientError: It does not fit into memory now.
+        """
+        with self._lock:
+            if self._diariser is None:
+                _log.info("loading the model %s for telling speakers apart", self._settings.model)
+                self._diariser = self._load(self._settings)
+            return self._diariser

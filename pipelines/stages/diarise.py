@@ -24,6 +24,9 @@ _ROUNDING = 0.1
 MAX_SPEAKERS = 50
 FAILED = "diarisation_failed"
 """Code of the warning that says why a transcript has no speakers although they were asked for."""
+IGNORED = "known_speaker_ignored"
+"""Code of the warning that a sample of a voice was of no use."""
+SPEAKER_WARNINGS = (FAILED, IGNORED)
 _Count = Annotated[int | None, Field(ge=1, le=MAX_SPEAKERS)]
 
 
@@ -94,7 +97,7 @@ def _recognised(turns: Turns, files: Files, diariser: Diariser, limits: Limits, 
             raise
         except LonghandError as error:
             detail = f"The sample of the voice of {name} is of no use: {error.detail}"
-            warnings.append(Warn(code="known_speaker_ignored", detail=detail))
+            warnings.append(Warn(code=IGNORED, detail=detail))
     names = recognise(turns.voices, samples, diariser.similarity)
     return turns.model_copy(update={"names": names, "warnings": [*turns.warnings, *warnings]})
 

@@ -58,7 +58,7 @@ class Wishes(Plain):
 
     response_format: AnyFormat = Field(  # type: ignore[assignment]  # more of them
         "json",
-        description="What the answer looks like. diarized_json has speakers told apart, unless diarise is false.",
+        description="What the answer looks like. diarized_json has speakers told apart; where that cannot be done all are A, and warnings says why.",  # noqa: E501
     )
     stream: bool = Field(
         False,
@@ -146,11 +146,11 @@ def _diarises(s: Services, jobs: Mapping[str, Sequence[str]], wishes: Wishes, mo
     said = [text for name in ("diarise", "diarize") for text in jobs.get(name, [])]
     if said:
         return BOOLEANS.get(said[0].strip().casefold()) is not False
-    if wishes.response_format == "diarized_json" or wishes.known_speaker_names:
+    if wishes.known_speaker_names:
         return True
-    # Asked for by the model's name alone: where it cannot be had, and would not be seen, the rest is still wanted.
-    unseen = wishes.response_format in {"json", "text", "verbose_json"}
-    return model == DIARISING_MODEL and not (unseen and s.diarising.missing())
+    # Asked for by a format or the name of a model alone: where it cannot be had the transcript is still wanted.
+    asked = wishes.response_format == "diarized_json" or model == DIARISING_MODEL
+    return asked and not s.diarising.missing()
 
 
 def _unbracketed(form: Fields) -> dict[str, list[str]]:
