@@ -94,8 +94,6 @@ def test_everything_that_the_client_can_send(client: openai.OpenAI) -> None:
         chunking_strategy={"type": "server_vad", "threshold": 0.4, "silence_duration_ms": 500},
         include=["logprobs"],
         keywords=["Olivia", "Vienna"],
-        known_speaker_names=["Ada"],
-        known_speaker_references=["data:audio/wav;base64," + "A" * 400_000],
         languages=["en", "de"],
         prompt="A meeting.",
         temperature=0,

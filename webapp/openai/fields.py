@@ -133,19 +133,17 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
     model = _once("model", jobs.pop("model", []))
     jobs |= {"model": [model]} if model else {}
     _translate(jobs, translate)
-    if _diarises(s, jobs, wishes, model):
+    said = [text for name in ("diarise", "diarize") for text in jobs.get(name, [])]
+    if not said and _diarises(s, wishes, model):
         jobs["diarise"] = ["true"]
-    elif voices:
+    elif voices and said and BOOLEANS.get(said[0].strip().casefold()) is False:
         detail = "known_speaker_names are names of speakers who are told apart; leave out diarise=false, or the names."
         raise bad_option(detail, param="known_speaker_names")
     return Wanted(reading(s, _with(jobs, wishes)).with_files(voices), wishes, model)
 
 
-def _diarises(s: Services, jobs: Mapping[str, Sequence[str]], wishes: Wishes, model: str) -> bool:
-    """Whether speakers are to be told apart; what is said plainly comes first."""
-    said = [text for name in ("diarise", "diarize") for text in jobs.get(name, [])]
-    if said:
-        return BOOLEANS.get(said[0].strip().casefold()) is not False
+def _diarises(s: Services, wishes: Wishes, model: str) -> bool:
+    """Whether speakers are to be told apart, where no field says it plainly."""
     if wishes.known_speaker_names:
         return True
     # Asked for by a format or the name of a model alone: where it cannot be had the transcript is still wanted.
@@ -236,7 +234,9 @@ def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]
     if not made.get("chunk_seconds"):
         if isinstance(wishes.chunking_strategy, Vad):
             made["chunk_seconds"] = [str(_VAD_CHUNK_SECONDS)]
-        elif wishes.stream and not made.get("diarise"):  # speakers are known at the end, and then everything is
+        elif wishes.stream and not (
+            made.get("diarise") or made.get("diarize")
+        ):  # speakers are known at the end, and then everything is
             made["chunk_seconds"] = [str(STREAM_CHUNK_SECONDS)]
     return made
 

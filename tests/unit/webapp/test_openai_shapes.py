@@ -1,18 +1,33 @@
 """OpenAI's forms and shapes: what clients of every kind write, odd input, transcripts that are not the usual ones."""
 
+import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from openai.types import audio
 from pydantic import BaseModel
 
-from pipelines.documents import Segment, Transcript
+from pipelines.documents import Segment, Speaker, Transcript, Warn
 from tests.unit.webapp.conftest import some_transcript
 from webapp.errors import Problem
+from webapp.intake.fingerprints import fingerprint, wishes
 from webapp.openai import shapes
 from webapp.openai.fields import MAX_FIELD_BYTES, MAX_SAMPLE, read
 from webapp.services import Services
+
+NO_SAMPLES = (
+    *("data:,", "data:audio/wav;base64,", "data:audio/wav,UklG", "data:text/plain;base64,UklG"),
+    *("data:audio/wav;base64,UklGR!!", "data:audio/wav;base64,UklGR"),
+)
+VOICE = "data:audio/wav;base64,UklGRgAA"
+
+
+def serving(make: Callable[..., Flask], diarisation: str) -> Services:
+    found: Services = make(diarisation=diarisation).extensions["longhand"]
+    return found
 
 
 def wanted(services: Services, *, translate: bool = False, **form: Any) -> Any:
@@ -106,9 +121,15 @@ def test_empty_fields_count_as_not_given(services: Services) -> None:
         ("known_speaker_references", {"known_speaker_names": "Ada", "known_speaker_references": "ada.wav"}),
         (
             "known_speaker_references",
-            {"known_speaker_names": "Ada", "known_speaker_references": f"data:,{'A' * MAX_SAMPLE}"},
+            {"known_speaker_names": "Ada", "known_speaker_references": f"data:audio/wav;base64,{'A' * MAX_SAMPLE}"},
         ),
-        ("known_speaker_names", {"known_speaker_names": list("abcde"), "known_speaker_references": ["data:,"] * 5}),
+        *(
+            ("known_speaker_references", {"known_speaker_names": "Ada", "known_speaker_references": sample})
+            for sample in NO_SAMPLES
+        ),
+        ("known_speaker_names", {"known_speaker_names": list("abcde"), "known_speaker_references": [VOICE] * 5}),
+        ("known_speaker_names", {"known_speaker_names": ["Ada", " Ada "], "known_speaker_references": [VOICE] * 2}),
+        ("known_speaker_names", {"known_speaker_names": "A\nda", "known_speaker_references": VOICE, "diarise": "no"}),
         ("word_timestamps", {"word_timestamps": "no", "include": "logprobs"}),
         ("word_timestamps", {"word_timestamps": "false", "timestamp_granularities": "word"}),
         ("volume", {"volume": "3"}),
@@ -121,13 +142,50 @@ def test_what_cannot_be_used_is_named(services: Services, param: str, form: dict
     assert refused(services, param, **form)
 
 
-def test_samples_of_voices_are_not_kept_while_somebody_waits(services: Services) -> None:
-    sample = f"data:,{'A' * (MAX_SAMPLE - 6)}"
-    form = {"known_speaker_names[]": list("abcd"), "known_speaker_references[]": [sample] * 4}
-    found = read(services, form, translate=False)
+def test_samples_of_voices_become_files_of_the_job(make: Callable[..., Flask]) -> None:
+    head = "data:audio/x-wav;codecs=1;base64,"
+    samples = [head + base64.b64encode(bytes([n]) * 1000).decode() for n in range(4)]
+    form = {"known_speaker_names[]": list("abcd"), "known_speaker_references[]": samples}
+    found = read(serving(make, "on"), form, translate=False)
     assert found.wishes.known_speaker_names == list("abcd")
-    assert "AAAA" not in str(found)
-    assert sum(len(text) for texts in form.values() for text in texts) < MAX_FIELD_BYTES
+    assert found.job.options["diarise"] is True
+    assert found.job.attached.pop("voices.json") == b'{"names":["a","b","c","d"]}'
+    assert found.job.attached == {f"voices/{n}": bytes([n]) * 1000 for n in range(4)}
+    assert sum(map(len, samples)) < MAX_FIELD_BYTES
+
+
+def test_other_samples_are_another_request(make: Callable[..., Flask]) -> None:
+    services = serving(make, "on")
+
+    def mark(sample: str, name: str = "Ada") -> str:
+        form = {"known_speaker_names": [name], "known_speaker_references": [sample]}
+        return fingerprint(wishes(read(services, form, translate=False).job))
+
+    assert mark(VOICE) == mark(VOICE)
+    assert len({mark(VOICE), mark(VOICE, "Bo"), mark("data:audio/wav;base64,UklGRg==")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "told_apart"),
+    [
+        ({}, False),
+        ({"response_format": ["diarized_json"]}, True),
+        ({"model": ["gpt-4o-transcribe-diarize"]}, True),
+        ({"diarize": ["yes"]}, True),
+        ({"response_format": ["diarized_json"], "diarise": ["false"]}, False),
+        ({"response_format": ["diarized_json"], "num_speakers": ["2"]}, True),
+    ],
+)
+def test_what_has_speakers_told_apart(make: Callable[..., Flask], form: dict[str, list[str]], told_apart: bool) -> None:
+    assert read(serving(make, "on"), form, translate=False).job.options["diarise"] is told_apart
+
+
+def test_where_they_cannot_be_told_apart_only_plain_words_are_refused(make: Callable[..., Flask]) -> None:
+    services = serving(make, "off")
+    for form in ({"response_format": ["diarized_json"]}, {"model": ["gpt-4o-transcribe-diarize"]}):
+        assert read(services, form, translate=False).job.options["diarise"] is False
+    for form in ({"diarise": ["true"]}, {"known_speaker_names": ["Ada"], "known_speaker_references": [VOICE]}):
+        assert refused(services, "diarise", **form)
 
 
 def test_translations_take_less(services: Services) -> None:
@@ -195,11 +253,27 @@ def test_languages_have_their_full_names() -> None:
 
 
 def test_speakers_are_letters_in_the_order_they_appear() -> None:
-    name = shapes.speakers()
+    name = shapes.naming([])
     names = [name(f"SPEAKER_{n:02}") for n in (7, 3, 7, *range(30, 56))]
     assert names[:3] == ["A", "B", "A"]
     assert names[-3:] == ["Z", "AA", "AB"]
-    assert shapes.speakers()(None) == "A"
+    assert shapes.naming([])(None) == "A"
+
+
+def test_speakers_who_are_known_have_their_names_and_no_letter_is_a_name() -> None:
+    known = [Speaker(id=f"SPEAKER_0{n}", name=name, seconds=1) for n, name in enumerate(["Ada", "SPEAKER_01", "A"])]
+    name = shapes.naming(known)
+    assert [name(one.id) for one in known] == ["Ada", "B", "A"]
+
+
+def test_why_speakers_were_not_told_apart_is_said() -> None:
+    assert "warnings" not in shapes.diarized(some_transcript())
+    assert shapes.diarized(some_transcript(), missing="Not here.")["warnings"] == [
+        {"code": "diarisation_failed", "detail": "Not here."}
+    ]
+    failed = Warn(code="diarisation_failed", detail="It failed.")
+    found = some_transcript().model_copy(update={"warnings": [failed, Warn(code="truncated", detail="x")]})
+    assert shapes.diarized(found)["warnings"] == [{"code": "diarisation_failed", "detail": "It failed."}]
 
 
 def test_a_probability_of_nothing_has_a_logarithm(services: Services) -> None:

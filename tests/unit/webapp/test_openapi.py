@@ -174,7 +174,8 @@ def test_operations_have_ids_of_their_own(document: dict[str, Any]) -> None:
 def test_the_fields_of_a_job_are_the_contracts(document: dict[str, Any]) -> None:
     fields = set(document["components"]["schemas"]["JobForm"]["properties"])
     expected = "file model language languages task prompt hotwords temperature beam_size vad_filter word_timestamps "
-    expected += "diarise channels formats max_line_width max_lines max_cps min_cue_seconds max_cue_seconds "
+    expected += "diarise num_speakers min_speakers max_speakers "
+    expected += "channels formats max_line_width max_lines max_cps min_cue_seconds max_cue_seconds "
     expected += "subtitle_preset chunk_seconds priority metadata webhook_url url upload"
     assert fields == set(expected.split())
     for name, schema in document["components"]["schemas"]["JobForm"]["properties"].items():
