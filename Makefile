@@ -17,7 +17,7 @@ export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
-.PHONY: help run setup test check constraints audit demo-model clean python
+.PHONY: help run setup test check constraints audit diarise demo-model clean python
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ run: python ## Start everything and transcribe a recording: FILE=talk.mp3, ONCE=
 
 setup: python ## Make .venv with what Longhand needs to run
 	@$(ENVIRONMENT) run
+
+diarise: python ## Install what telling speakers apart takes as well (some 1.5 GB; with an NVIDIA GPU several)
+	@$(ENVIRONMENT) diarise
 
 test: python ## Run every test: TESTS="tests/unit -k words"
 	@$(ENVIRONMENT) dev

@@ -107,7 +107,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         inherited: This process's own environment.
     """
     names = {name.upper() for name in Settings.model_fields}
-    # Not a setting of ours, but perhaps one of a library's: HF_TOKEN, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS.
+    # Not a setting of ours, but perhaps one of a library's: HF_HOME, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS.
     found = SILENT | {name: value for name, value in dotenv_values(".env").items() if value} | dict(inherited)
     found = {name: value for name, value in found.items() if name.upper() not in names}
     for name in sorted(settings.model_fields_set):
@@ -132,6 +132,8 @@ def _as_variable(name: str, value: Any) -> str | None:
         return str(value.expanduser().resolve())
     if isinstance(value, bool):
         return str(value).lower()
+    if name == "diarisation_model":
+        return _absolute(str(value))
     return _absolute_database(value) if name == "database_url" else str(value)
 
 

@@ -16,7 +16,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 REQUIREMENTS = ("dev.txt", "gpu.txt")
-"""With what they include, everything but the training of the demo model, which names its versions itself."""
+"""With what they include, everything but telling speakers apart and the training of the demo models."""
+BESIDE = "diarise.txt"
+"""Chosen afterwards, so that it changes nothing of the others' choice; it names the versions of torch itself."""
 VERSIONS = ((3, 11), (3, 12))
 HEAD = """\
 # Exact versions of everything in requirements/*.txt (but the training's), for Python 3.11 and 3.12.
@@ -24,6 +26,8 @@ HEAD = """\
 """
 FORBIDDEN = {"torch", "torchaudio", "triton"}
 """What the main path must not pull in: gigabytes that it does not need."""
+_OF_TORCH = re.compile(r"(torch(audio|codec)?|pyannote-audio|triton|(nvidia|cuda)-.*)")
+"""What diarise.txt or torch itself names in exactly one version, which depends on the machine."""
 
 
 def choose_versions(root: Path, *, pip: AbstractContextManager[Path], build: str) -> None:
@@ -33,22 +37,29 @@ def choose_versions(root: Path, *, pip: AbstractContextManager[Path], build: str
         subprocess.CalledProcessError: pip found no versions that fit; it has said why.
     """
     folder = root / "requirements"
-    wanted = [arg for name in REQUIREMENTS for arg in ("-r", folder / name)]
+    wanted: list[object] = [arg for name in REQUIREMENTS for arg in ("-r", folder / name)]
     chosen: dict[str, dict[tuple[int, int], str]] = {}
     with pip as wheel, tempfile.TemporaryDirectory(prefix="longhand-versions-") as scratch:
-        first = Path(scratch) / "first.txt"
-        first.write_text("", "utf-8")
-        for version in VERSIONS:
-            report = Path(scratch) / "report.json"
-            resolve(wheel, version, [*wanted, build, "pip"], first, report)
-            for name, number in versions_in(report).items():
-                chosen.setdefault(name, {})[version] = number
-            first.write_text("".join(f"{name}=={found[VERSIONS[0]]}\n" for name, found in chosen.items()), "utf-8")
-    if heavy := FORBIDDEN & chosen.keys():
-        raise SystemExit(
-            f"{', '.join(sorted(heavy))} would be installed: find out what asks for it and leave that out."
-        )
+        choose(wheel, [*wanted, build, "pip"], chosen, Path(scratch))
+        if heavy := FORBIDDEN & chosen.keys():
+            raise SystemExit(
+                f"{', '.join(sorted(heavy))} would be installed: find out what asks for it and leave that out."
+            )
+        main = dict(chosen)
+        choose(wheel, ["-r", folder / BESIDE], chosen, Path(scratch))
+    chosen = {name: found for name, found in chosen.items() if name in main or not _OF_TORCH.fullmatch(name)}
     (folder / "constraints.txt").write_text(HEAD + "\n".join(lines(chosen)) + "\n", "utf-8")
+
+
+def choose(wheel: Path, wanted: list[object], chosen: dict[str, dict[tuple[int, int], str]], scratch: Path) -> None:
+    """Add the versions of what is wanted to those chosen so far, which stay as they are."""
+    first, report = scratch / "first.txt", scratch / "report.json"
+    for version in VERSIONS:
+        kept = {name: found.get(version, found[min(found)]) for name, found in chosen.items()}
+        first.write_text("".join(f"{name}=={number}\n" for name, number in kept.items()), "utf-8")
+        resolve(wheel, version, wanted, first, report)
+        for name, number in versions_in(report).items():
+            chosen.setdefault(name, {})[version] = number.partition("+")[0]
 
 
 def resolve(wheel: Path, version: tuple[int, int], wanted: list[object], constraints: Path, report: Path) -> None:

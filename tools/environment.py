@@ -14,7 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +24,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from pip_wheel import PipNotFound, fetch_pip
+from pip_wheel import PipNotFound, fetch_pip, pip_options
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = {"run": "local.txt", "dev": "dev.txt", "train": "train.txt", "audit": "audit.txt"}
-"""What an environment is for, and the requirement file with its packages; dev includes run."""
+SETS = {
+    "run": ("local.txt",),
+    "dev": ("dev.txt",),
+    "diarise": ("local.txt", "diarise.txt"),
+    "train": ("train.txt",),
+    "audit": ("audit.txt",),
+}
+"""What an environment is for, and the requirement files with its packages; dev and diarise include run."""
+ADDED = "diarise"
+"""The set that is put into an environment beside another, and stays in it."""
 SUPPORTED = ((3, 11), (3, 12))
 BUILD = "setuptools>=77"
 """What installing this project itself takes (pyproject's build-system)."""
+CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 # Settings of pip that would send packages somewhere else than into the environment.
 MISLEADING = (
     "PYTHONPATH",
@@ -101,11 +112,16 @@ def ready(folder: Path, what: str, *, ensurepip: bool = True) -> None:
         return
     began = time.monotonic()
     say(f"Installing what Longhand needs into {folder.name} (once; a few minutes on a slow line)")
+    before = [name for name in SETS if name in known_sets(done)]
     if not runs(folder) or done.get("folder", str(folder)) != str(folder):
         make(folder, ensurepip=ensurepip)
+        before, done = [name for name in before if name == ADDED], {}
     stamp.unlink(missing_ok=True)
-    install(folder, what)
-    stamp.write_text(json.dumps({"fingerprint": wanted, "sets": [what], "folder": str(folder)}), "utf-8")
+    kept = [name for name in before if name != what and not covers([what], name)]
+    # What is there in the wanted versions need not be looked at again.
+    for one in [what] if done.get("fingerprint") == wanted else [what, *kept]:
+        install(folder, one)
+    stamp.write_text(json.dumps({"fingerprint": wanted, "sets": [*kept, what], "folder": str(folder)}), "utf-8")
     say(f"Installed in {time.monotonic() - began:.0f} s")
 
 
@@ -126,9 +142,17 @@ def read_stamp(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
+def known_sets(stamp: dict[str, object]) -> list[str]:
+    """The sets that the last complete run left in the environment."""
+    sets = stamp.get("sets")
+    return [name for name in sets if name in SETS] if isinstance(sets, list) else []
+
+
 def covers(installed: object, what: str) -> bool:
     """Whether the sets that are installed have everything of this one."""
-    return isinstance(installed, list) and (what in installed or (what == "run" and "dev" in installed))
+    if not isinstance(installed, list):
+        return False
+    return what in installed or (what == "run" and bool({"dev", "diarise"} & {*map(str, installed)}))
 
 
 def python_of(folder: Path) -> Path:
@@ -203,11 +227,51 @@ def install(folder: Path, what: str) -> None:
         subprocess.CalledProcessError: pip failed; it has said why.
     """
     pip = [python_of(folder), "-I", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-input"]
-    constraints = ["-c", ROOT / "requirements" / "constraints.txt"]
-    run = [*pip, *constraints, "-r", ROOT / "requirements" / SETS[what], BUILD]
+    options = ["-c", ROOT / "requirements" / "constraints.txt"]
+    if what == "diarise":
+        options += torch_options()
+    files = [option for name in SETS[what] for option in ("-r", ROOT / "requirements" / name)]
+    run = [*pip, *options, *files, BUILD]
     subprocess.run(run, env=environment(), check=True, cwd=ROOT)  # noqa: S603
     # setuptools is already there, in its pinned version, so nothing is fetched for this.
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", ROOT], env=environment(), check=True, cwd=ROOT)  # noqa: S603
+
+
+def torch_options() -> list[str]:
+    """Where pip finds the small build of torch that a machine without an NVIDIA GPU needs."""
+    pip = pip_options(os.environ)
+    at_hand = any(next(Path(folder).glob("torch-*+cpu-*.whl"), None) for folder in pip.get("find-links", "").split())
+    if has_gpu() or at_hand or "no-index" in pip:
+        return []
+    if reachable(CPU_TORCH):
+        # A build that names its kind (2.13.0+cpu) counts as newer than one that does not.
+        return ["--extra-index-url", CPU_TORCH]
+    say("The index with builds of torch for CPUs cannot be reached: taking the one that pip finds (it may be large)")
+    return []
+
+
+def has_gpu() -> bool:
+    """Whether the driver of an NVIDIA GPU is at work on this machine."""
+    signs = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
+    return any(Path(sign).exists() for sign in signs)
+
+
+def reachable(address: str, seconds: float = 5.0) -> bool:
+    """Whether a server answers; known after ``seconds``, whatever hangs."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(f"{address}/torch/", timeout=seconds):  # noqa: S310  # an address of ours
+                answers.append(True)
+        except (OSError, ValueError):
+            answers.append(False)
+
+    # Looking up a name has no time limit of its own; the thread may end when it likes.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers == [True]
 
 
 def environment() -> dict[str, str]:

@@ -154,6 +154,55 @@ def test_nothing_is_installed_twice_and_whatever_changed_is_noticed(
     assert (installed, made) == (["run", "dev", "dev", "run"], [moved])
 
 
+def test_telling_speakers_apart_is_added_to_what_is_there_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(environment, "install", lambda folder, what: installed.append(what))
+    monkeypatch.setattr(environment, "make", lambda folder, *, ensurepip: None)
+    monkeypatch.setattr(environment, "runs", lambda folder: True)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    folder = tmp_path / ".venv"
+    folder.mkdir()
+
+    def after(*wanted: str) -> list[str]:
+        installed.clear()
+        for what in wanted:
+            environment.ready(folder, what)
+        return list(installed)
+
+    assert after("diarise", "run", "diarise") == ["diarise"], "it includes what running takes"
+    assert after("dev", "diarise", "run", "dev") == ["dev"]
+    (tmp_path / "requirements" / "local.txt").write_text("newer")
+    assert after("run", "diarise", "dev") == ["run", "dev", "diarise"], "all that was there is brought up to date"
+    # An environment that is made anew has nothing in it: what was added comes back, tools for tests do not.
+    monkeypatch.setattr(environment, "runs", lambda folder: False)
+    (tmp_path / "requirements" / "local.txt").write_text("newest")
+    assert after("run") == ["run", "diarise"]
+
+
+def test_a_machine_without_a_gpu_is_told_where_the_small_torch_is(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(environment, "CPU_TORCH", server.url)
+    monkeypatch.setattr(environment, "has_gpu", lambda: False)
+    server.says(200, page())
+    assert environment.torch_options() == ["--extra-index-url", server.url]
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    server.answers[:] = []
+    server.says(404, page())
+    assert environment.torch_options() == [] and "cannot be reached" in capsys.readouterr().err
+    (tmp_path / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").write_bytes(b"")
+    asked = len(server.asked)
+    assert environment.torch_options() == []
+    monkeypatch.setattr(environment, "has_gpu", lambda: True)
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    assert environment.torch_options() == []
+    assert len(server.asked) == asked, "nobody is asked when the answer is known"
+
+
 def test_every_requirement_is_pinned_and_torch_is_none_of_them() -> None:
     folder = environment.ROOT / "requirements"
     pinned = [line.split("==")[0] for line in (folder / "constraints.txt").read_text().splitlines() if "==" in line]
@@ -162,7 +211,7 @@ def test_every_requirement_is_pinned_and_torch_is_none_of_them() -> None:
         for path in folder.glob("*.txt")
         if path.name not in {"constraints.txt", "train.txt", "audit.txt"}  # the last two have pins of their own
         for line in path.read_text().splitlines()
-        if line.strip() and line[0] not in "#-"
+        if line.strip() and line[0] not in "#-" and "==" not in line
     }
     assert wanted - set(pinned) == set()
     assert "torch" not in pinned

@@ -36,8 +36,8 @@ def test_settings_arrive_as_they_were(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_was_not_set_is_left_to_its_default() -> None:
-    found = environment(Settings(), {"HOME": "/h", "HF_TOKEN": "mine"})
-    assert found["HF_TOKEN"] == "mine"
+    found = environment(Settings(), {"HOME": "/h", "HF_HOME": "mine"})
+    assert found["HF_HOME"] == "mine"
     assert {found[name] for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")} == {"1"}
     assert not {name.upper() for name in Settings.model_fields} & found.keys()
 
