@@ -107,16 +107,16 @@ class Pyannote:
         parts = parts_of(recording, self._settings.part_seconds)
         least, most = count.exactly or count.at_least or 1, count.exactly or count.at_most
         if len(parts) == 1:
-            heard = [self._part(recording, parts[0], told, count)]
+            turns, voices = self._whole([self._part(recording, parts[0], told, count)], least, most)
         else:
             # A part may well hold fewer than all speakers, but not more.
-            heard = [self._part(recording, part, told, SpeakerCount(at_most=most)) for part in parts]
-        turns, voices = self._whole(heard, least, most)
-        if len(parts) > 1 and 0 < len(voices) < least:
-            _log.info("%d speakers were heard, but %d speak: listening once more", len(voices), least)
-            forced = SpeakerCount(at_least=least, at_most=most)
-            heard = [self._part(recording, part, told, forced) for part in parts]
-            turns, voices = self._whole(heard, least, most)
+            free = SpeakerCount(at_most=most)
+            turns, voices = self._whole([self._part(recording, part, told, free) for part in parts], 1, most)
+            if 0 < len(voices) < least:
+                _log.info("%d speakers were heard, but %d speak: listening once more", len(voices), least)
+                forced = SpeakerCount(at_least=least, at_most=most)
+                again = [self._part(recording, part, told, forced) for part in parts]
+                turns, voices = self._whole(again, least, most)
         told.at(recording.duration)
         return Turns(turns=turns, voices=voices, model=self.name, warnings=list(self.warnings))
 

@@ -1,5 +1,3 @@
-import hashlib
-import json
 import os
 import shutil
 import socket
@@ -8,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import faster_whisper.utils
@@ -17,9 +14,9 @@ import pytest
 from pipelines.engines import resolve as models
 from pipelines.engines.resolve import demo_folder, resolve
 from pipelines.errors import UnknownModel
+from tests.model_hub import COMMIT, model_hub
 
 ROOT = Path(__file__).parents[3]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_MODELS = {
     "good/whisper": {
         path.name: path.read_bytes() for path in demo_folder().iterdir() if path.suffix in (".bin", ".json")
@@ -28,64 +25,11 @@ HUB_MODELS = {
 }
 
 
-class Hub(BaseHTTPRequestHandler):
-    """As much of the model hub's interface as its own client library asks for."""
-
-    protocol_version = "HTTP/1.1"
-    asked: list[str]
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].strip("/")
-        self.asked.append(f"{self.command} {path}")
-        parts = path.split("/")
-        repository = "/".join(parts[2:4]) if parts[0] == "api" else "/".join(parts[:2])
-        files = HUB_MODELS.get(repository)
-        if files is None:
-            self._answer(404, b"{}", X_Error_Code="RepoNotFound")
-        elif parts[0] != "api":
-            self._file(files[parts[-1]])
-        elif "tree" in parts:
-            tree = [
-                {"type": "file", "path": name, "size": len(data), "oid": _oid(data)} for name, data in files.items()
-            ]
-            self._answer(200, json.dumps(tree).encode(), Content_Type="application/json")
-        else:
-            siblings = [{"rfilename": name} for name in files]
-            body = {"id": repository, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0, "private": False}
-            self._answer(200, json.dumps(body).encode(), Content_Type="application/json")
-
-    do_HEAD = do_GET
-
-    def _file(self, data: bytes) -> None:
-        self._answer(200, data, ETag=f'"{_oid(data)}"', X_Repo_Commit=COMMIT)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def _oid(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
-
-
 @pytest.fixture
 def hub() -> Iterator[tuple[str, list[str]]]:
     """Address of a model hub, and what it was asked."""
-    handler = type("Asked", (Hub,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with model_hub(HUB_MODELS) as (address, asked):
+        yield address, asked
 
 
 @pytest.fixture
