@@ -94,8 +94,6 @@ class OptionReader:
                 Annotated[Literal[False], BeforeValidator(_no_number)],
                 Field(False, description="Tell speakers apart: in a later version."),
             )
-            mix = "All channels become one; split, one speaker per channel, is for a later version."
-            extra["channels"] = (Literal["mix"], Field("mix", description=mix))
         self.model: type[Options] = create_model("JobOptions", __base__=(JobFields, staged), **extra)
 
     def read(self, form: Mapping[str, Sequence[str]]) -> JobRequest:
@@ -132,10 +130,7 @@ class OptionReader:
             field = self._field(name, values)
             if field in self._later and field not in self.model.model_fields and value is not None:
                 raise bad_option(_LATER_SAID.format(field))
-            if (field == "diarise" and field in self._later and value is True) or (field, value) == (
-                "channels",
-                "split",
-            ):
+            if field == "diarise" and field in self._later and value is True:
                 raise bad_option(_LATER_SAID.format(f"{field}={json.dumps(value)}"))
             info = self.model.model_fields.get(field)
             if info is not None and is_list(info.annotation) and isinstance(value, str):
@@ -176,6 +171,7 @@ class OptionReader:
         if "model" in options:
             options["model"] = allowed_model(self._settings, options["model"])
         _check_languages(options)
+        _check_speakers(options)
         options |= _resolved_style(options)
         stages = self._plan(options)
         own = checked.model_dump(include=set(_OWN))
@@ -235,10 +231,6 @@ class OptionReader:
             if field == "diarise" and boolean is False:
                 return False
             raise bad_option(_LATER_SAID.format(field))
-        if field == "channels" and text.casefold() == "split":
-            raise bad_option(
-                "channels=split is not available yet in this version; leave it out, or send mix.", param=field
-            )
         # Text stays as it came, with the spaces around it; whoever does not want them says so in its type.
         wants_boolean = info is not None and bool in types_of(info.annotation)
         return boolean if wants_boolean and boolean is not None else given[0]
@@ -288,6 +280,12 @@ def _check_languages(options: Mapping[str, Any]) -> None:
     language, candidates = options.get("language"), options.get("languages")
     if language and candidates and language not in candidates:
         raise OptionsError(f"language is {language}, which is not among languages; send only one of the two fields.")
+
+
+def _check_speakers(options: Mapping[str, Any]) -> None:
+    """Each channel has its speaker already."""
+    if options.get("diarise") and options.get("channels") == "split":
+        raise OptionsError("diarise and channels=split both say who speaks; send only one of the two fields.")
 
 
 def _resolved_style(options: Mapping[str, Any]) -> dict[str, Any]:

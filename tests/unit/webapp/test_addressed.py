@@ -111,7 +111,7 @@ BAD: list[tuple[Any, str]] = [
     ({"url": URL, "metadata": {"a": "x" * 17000}}, "16 kB"),
     ({"url": URL, "diarise": True}, "not available yet"),
     ({"url": URL, "num_speakers": 2}, "not available yet"),
-    ({"url": URL, "channels": "split"}, "not available yet"),
+    ({"url": URL, "channels": "both"}, "channels"),
     ({"url": URL, "diarise": False, "diarize": False}, "diarise once"),
     ({"url": URL, "webhook_url": "http://10.0.0.1/"}, "webhook_url"),
 ]
