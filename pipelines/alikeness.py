@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_OWN = 0.003
-"""Share of a channel's power, in a second or on the whole, that codecs and converters make up; a word is more."""
+_OWN_NOW, _OWN_EVER = 0.2, 0.003
+"""Share of a channel's power that codecs, converters and rooms make up: of that in the same second, and of the mean. A
+word is more, as is the difference between two voices that lean to different sides."""
 _SILENT = 1e-8
 """Mean power of a channel that has no sound to compare."""
 
@@ -19,20 +20,14 @@ _SILENT = 1e-8
 class Alikeness:
     """Compares channels second by second, whatever their volume and polarity.
 
-    Of two channels neither may have anything of its own: what is left of one in any second, if as much of the other as
-    fits is taken away, must be little against that second or against the channel as a whole.
-
-    Args:
-        channels: How many there are.
+    Of two channels neither may have anything of its own: what is left of one in any second, if the other is taken away
+    at the volume that fits the whole recording best, must be little. A difference of volume that comes and goes is one:
+    it tells who speaks.
     """
 
-    def __init__(self, channels: int) -> None:
-        import numpy as np
-
-        self._power: NDArray[np.float64] = np.zeros(channels)
-        self._seconds = 0
-        self._own: NDArray[np.float64] = np.zeros((channels, channels))
-        """The most power in a second that one channel (row) had and another (column) had not, where that is much."""
+    def __init__(self) -> None:
+        self._products: list[NDArray[np.float64]] = []
+        """Of each second the mean products of all channels with all; some megabytes for the longest recording."""
 
     def hear(self, block: NDArray[np.float32]) -> None:
         """Go on.
@@ -42,28 +37,37 @@ class Alikeness:
         """
         import numpy as np
 
-        count = len(block)
-        if count < 2:
+        if len(block) < 2:
             return
         padded = np.pad(block, ((0, 0), (0, -block.shape[1] % SAMPLE_RATE)))
-        pieces = padded.reshape(count, -1, SAMPLE_RATE).transpose(1, 0, 2)
-        for piece in pieces:
-            products = (piece @ piece.T).astype(np.float64) / SAMPLE_RATE
-            power = np.diag(products)
-            fitting = np.divide(products**2, power[None, :], out=np.zeros_like(products), where=power[None, :] > 0)
-            own = power[:, None] - fitting
-            self._own = np.maximum(self._own, np.where(own > _OWN * power[:, None], own, 0.0))
-            self._power += power
-        self._seconds += len(pieces)
+        pieces = padded.reshape(len(block), -1, SAMPLE_RATE).transpose(1, 0, 2)
+        self._products += [(piece @ piece.T).astype(np.float64) / SAMPLE_RATE for piece in pieces]
 
     def copies(self) -> dict[int, int]:
         """Channels, from 1, that are the same as an earlier one: copy -> original."""
+        import numpy as np
+
         found: dict[int, int] = {}
-        mean = self._power / max(1, self._seconds)
-        for copy in range(len(mean)):
+        if not self._products:
+            return found
+        products = np.stack(self._products)
+        for copy in range(products.shape[1]):
             for first in range(copy):
-                alike = all(self._own[a, b] <= _OWN * mean[a] for a, b in ((first, copy), (copy, first)))
-                if alike and first + 1 not in found and min(mean[first], mean[copy]) > _SILENT:
+                if first + 1 not in found and _alike(products[:, [first, copy]][:, :, [first, copy]]):
                     found[copy + 1] = first + 1
                     break
         return found
+
+
+def _alike(products: NDArray[np.float64]) -> bool:
+    """Whether two channels are the same, by their products in each second."""
+    whole = products.mean(axis=0)
+    if min(whole[0, 0], whole[1, 1]) <= _SILENT:
+        return False
+    for one, other in ((0, 1), (1, 0)):
+        power, both, others = products[:, one, one], products[:, 0, 1], products[:, other, other]
+        gain = whole[0, 1] / whole[other, other]
+        own = power - 2 * gain * both + gain**2 * others
+        if ((own > _OWN_NOW * power) & (own > _OWN_EVER * whole[one, one])).any():
+            return False
+    return True

@@ -44,7 +44,7 @@ def _plan(probabilities: Any, duration: float, options: ChunkOptions) -> ChunkPl
 
 def _apart(wav: WavReader, options: ChunkOptions, progress: Progress) -> ChunkPlan:
     """Each channel by itself, all of them in one pass over the file; of channels that sound alike the first."""
-    alike = alikeness.Alikeness(wav.channels)
+    alike = alikeness.Alikeness()
     listeners = [voice.Listener(wav.frames) for _ in range(wav.channels)]
     for block in wav.blocks_apart(voice.BLOCK_SECONDS):
         alike.hear(block)
