@@ -82,6 +82,7 @@ def _pairs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dic
 @click.option("--temperature", type=click.FloatRange(0, 1), help="0: the likeliest text.")
 @click.option("--beam-size", type=click.IntRange(1, 20), help="Candidates followed at once.")
 @click.option("--no-vad", "vad_filter", flag_value="false", default=None, help="Also look at what sounds like silence.")
+@click.option("--channels", type=click.Choice(["mix", "split"]), help="split: each channel is a speaker by itself.")
 @click.option("--max-line-width", type=click.IntRange(10, 200), help="Characters a subtitle line.")
 @click.option("--max-lines", type=click.IntRange(1, 4), help="Lines a subtitle.")
 @click.option("--max-cps", type=click.FloatRange(5, 100), help="Characters a second a subtitle may ask to read.")

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SAMPLE_RATE = 16_000
-"""Samples per second of ``audio.wav`` (mono, signed 16 bit); what Whisper, Silero and pyannote expect."""
+"""Samples per second of ``audio.wav`` (signed 16 bit); what Whisper, Silero and pyannote expect."""
 
 
 class Document(BaseModel):
@@ -61,6 +61,8 @@ class Chunk(Document):
     """Last second to transcribe, overlap included."""
     spans: list[Span]
     """Speech inside [start, end], in order, disjoint, each at most ``silence.MAX_SPAN_SECONDS`` long."""
+    channel: int | None = Field(default=None, exclude_if=lambda channel: channel is None)
+    """The channel that is heard, from 1; None: all of them as one."""
 
 
 class ChunkPlan(Document):
@@ -68,11 +70,15 @@ class ChunkPlan(Document):
 
     duration: float
     speech_seconds: float
-    """Seconds of speech in the whole recording, each counted once."""
+    """Seconds of speech in the whole recording, each counted once; of channels that are heard apart, the sum."""
     chunks: list[Chunk]
-    """In order; empty if there is no speech at all."""
+    """In order, those of all channels together; empty if there is no speech at all."""
     seams: list[float]
-    """The planned cut between chunk i and i + 1: inside the overlap of both. One fewer than chunks."""
+    """The planned cut between chunk i and i + 1: inside the overlap of both. One fewer than chunks.
+
+    Where channels are heard apart: between each chunk and the next of its channel, in the order of the former.
+    """
+    warnings: list[Warn] = Field(default=[], exclude_if=lambda warnings: not warnings)
 
 
 class Language(Document):
@@ -188,7 +194,8 @@ class Summary(Document):
     duration: float
     speech_seconds: float
     transcribed_seconds: float
-    """Seconds of speech that were handed to the model, each counted once."""
+    """Seconds of speech that were handed to the model, each counted once; like ``speech_seconds``, the sum of all
+    channels that are heard apart."""
     model: str
     task: Literal["transcribe", "translate"] = "transcribe"
     speakers: list[Speaker] = []
@@ -196,7 +203,10 @@ class Summary(Document):
 
 
 class Transcript(Summary):
-    """``transcript.json``: the answer. Times never decrease and never pass ``duration``."""
+    """``transcript.json``: the answer. Times never decrease and never pass ``duration``.
+
+    Where channels are heard apart, a segment may begin before the one before it, of another speaker, has ended.
+    """
 
     segments: list[Segment]
 

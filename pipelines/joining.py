@@ -65,6 +65,13 @@ class Joiner:
         self._added += 1
         return self._settle(self._settled())
 
+    def earliest(self) -> float:
+        """No segment that is still to come begins before this second; infinity if none comes."""
+        if self._added == len(self._plan.chunks):
+            return float("inf")
+        held = (min(word.start, self._sources[word.part][word.segment].start) for word in self._words)
+        return max(self._floor, min((self._plan.chunks[self._added].start, *held)))
+
     def _settled(self) -> int:
         """How many words the next chunk cannot change: up to a place where nothing reaches across."""
         number = self._added - 1

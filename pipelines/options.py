@@ -1,8 +1,8 @@
 """Options that several stages share, declared once.
 
 A stage writes ``model: ModelName = None``, ``language: LanguageCode = None``, ``languages: LanguageCodes = None``,
-``task: Task = "transcribe"``, ``word_timestamps: WordTimestamps = True``, ``diarise: Diarise = False``; the same type
-and the same default everywhere, or the stages do not fit together.
+``channels: Channels = "mix"``, ``task: Task = "transcribe"``, ``word_timestamps: WordTimestamps = True``, ``diarise:
+Diarise = False``; the same type and the same default everywhere, or the stages do not fit together.
 """
 
 from typing import Annotated, Any, Literal
@@ -58,6 +58,14 @@ LanguageCodes = Annotated[
     list[_Name] | None,
     BeforeValidator(_languages),
     Field(description="The languages to choose from when the language is found out: codes, or one list with commas."),
+]
+
+Channels = Annotated[
+    Literal["mix", "split"],
+    Field(
+        description="mix: all channels become one; split: each channel is transcribed by itself, as a speaker of its "
+        "own (Channel 1, Channel 2 …). The length of the recording counts once, however many channels there are."
+    ),
 ]
 
 Task = Annotated[

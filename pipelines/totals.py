@@ -8,15 +8,21 @@ from pipelines.languages import between_sentences
 
 
 def transcribed_seconds(plan: ChunkPlan, parts: Sequence[ChunkTranscript]) -> float:
-    """Seconds of speech handed to the model, what two chunks share counted once; less what an engine left out."""
+    """Seconds of speech handed to the model, what two chunks share counted once; less what an engine left out.
+
+    Of channels that were transcribed by themselves, the sum.
+    """
     done = {part.index: part for part in parts}
-    spans = [span for chunk in plan.chunks if chunk.index in done for span in chunk.spans]
+    spans: defaultdict[int | None, list[Span]] = defaultdict(list)
+    for chunk in plan.chunks:
+        if chunk.index in done:
+            spans[chunk.channel] += chunk.spans
     left_out = 0.0
     for chunk in plan.chunks:
         if chunk.index in done:
             given = sum(span.end - span.start for span in chunk.spans)
             left_out += max(0.0, given - done[chunk.index].transcribed_seconds)
-    return round(max(0.0, _union(spans) - left_out), 3)
+    return round(max(0.0, sum(map(_union, spans.values())) - left_out), 3)
 
 
 def language_of(parts: Sequence[ChunkTranscript]) -> tuple[str | None, float]:

@@ -18,7 +18,7 @@ WINDOW = 512
 
 _CONTEXT = 64
 _STATE = (1, 1, 128)
-_BLOCK_SECONDS = 32.0
+BLOCK_SECONDS = 32.0
 """A whole number of windows. Longer blocks are no quicker, and what the model holds grows with them."""
 
 
@@ -32,23 +32,42 @@ def speech_probabilities(wav: WavReader, progress: Progress | None = None) -> ND
         wav: The audio.
         progress: Called after every block, in seconds.
     """
-    import numpy as np
-    from faster_whisper.vad import get_vad_model
-
-    session = get_vad_model().session
-    hidden, cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
-    before = np.zeros(_CONTEXT, np.float32)
-    # Room for all of it at once: small results kept between large buffers would keep those from being given back.
-    found = np.zeros(-(-wav.frames // WINDOW), np.float32)
-    done = 0
-    for block in wav.blocks(_BLOCK_SECONDS):
-        windows = np.pad(block, (0, -len(block) % WINDOW)).reshape(-1, WINDOW)
-        context = np.concatenate([before[None], windows[:-1, -_CONTEXT:]])
-        heard = np.concatenate([context, windows], axis=1)
-        speech, hidden, cell = session.run(None, {"input": heard, "h": hidden, "c": cell})
-        found[done // WINDOW :][: len(windows)] = speech.reshape(-1)
-        before = windows[-1, -_CONTEXT:]
-        done += len(block)
+    listener = Listener(wav.frames)
+    for block in wav.blocks(BLOCK_SECONDS):
+        listener.hear(block)
         if progress is not None:
-            progress(done / SAMPLE_RATE, wav.duration)
-    return found
+            progress(listener.done / SAMPLE_RATE, wav.duration)
+    return listener.probabilities
+
+
+class Listener:
+    """Hears one channel, block by block.
+
+    Args:
+        frames: Samples that will come.
+    """
+
+    def __init__(self, frames: int) -> None:
+        import numpy as np
+        from faster_whisper.vad import get_vad_model
+
+        self._session = get_vad_model().session
+        self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        self._before = np.zeros(_CONTEXT, np.float32)
+        # Room for all of it at once: small results kept between large buffers would keep those from being given back.
+        self.probabilities = np.zeros(-(-frames // WINDOW), np.float32)
+        """Of speech, one for every window; of what was not heard yet 0."""
+        self.done = 0
+        """Samples that were heard."""
+
+    def hear(self, block: NDArray[np.float32]) -> None:
+        """Go on; every block but the last is a whole number of windows long."""
+        import numpy as np
+
+        windows = np.pad(block, (0, -len(block) % WINDOW)).reshape(-1, WINDOW)
+        context = np.concatenate([self._before[None], windows[:-1, -_CONTEXT:]])
+        given = {"input": np.concatenate([context, windows], axis=1), "h": self._hidden, "c": self._cell}
+        speech, self._hidden, self._cell = self._session.run(None, given)
+        self.probabilities[self.done // WINDOW :][: len(windows)] = speech.reshape(-1)
+        self._before = windows[-1, -_CONTEXT:]
+        self.done += len(block)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipelines import transcripts
+from pipelines.channels import Joins, joiner
 from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Speaker
-from pipelines.joining import Joiner
 from pipelines.stages.export import TRANSCRIPT
 from store import jobs, steps
 from webapp.services import Services
@@ -32,7 +32,7 @@ class LiveSegments:
         self._job_id = job_id
         self._author = _author(s, TRANSCRIPT)
         self._reporter = _author(s, _PARTS) or ""
-        self._joiner: Joiner | None = None
+        self._joiner: Joins | None = None
         self._chunks = 0
         """How many there are, once that is known."""
         self._joined = 0
@@ -76,7 +76,7 @@ class LiveSegments:
         """What a chunk heard."""
         if self._joiner is None:
             plan = ChunkPlan.model_validate_json(self._read(_PLAN))
-            self._joiner, self._chunks = Joiner(plan), len(plan.chunks)
+            self._joiner, self._chunks = joiner(plan), len(plan.chunks)
         return ChunkTranscript.model_validate_json(self._read(_PARTS.replace("*", str(item))))
 
     def _join(self, part: ChunkTranscript) -> Iterator[Segment]:

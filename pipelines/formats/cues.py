@@ -5,12 +5,13 @@ another speaker): of all ways to cut them, the one with the fewest points. ``phr
 line breaks, and the figures here everything else.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pipelines.documents import Segment, Summary
 from pipelines.formats.layout import Layout
+from pipelines.formats.overlaps import arranged
 from pipelines.formats.phrases import cost
 from pipelines.formats.style import Style
 from pipelines.formats.text import clean
@@ -43,7 +44,7 @@ class Cue:
     start_ms: int
     """Whole milliseconds from the start of the recording, as files have them."""
     end_ms: int
-    """Later than the start, not later than the next cue's start."""
+    """Later than the start, not later than the start of the next cue, unless both are said at the same time."""
     lines: tuple[str, ...]
     """Cleaned text; at least one line, none blank."""
     speaker: str | None
@@ -51,7 +52,9 @@ class Cue:
 
 
 def cues(summary: Summary, segments: Iterable[Segment], style: Style, *, label: bool = False) -> list[Cue]:
-    """Divide a transcript into cues.
+    """Divide a transcript into cues, in order of their beginnings.
+
+    What people say at the same time, each in a channel of their own, stands in cues at the same time.
 
     Args:
         summary: Of the transcript: its length and its speakers' names.
@@ -60,47 +63,60 @@ def cues(summary: Summary, segments: Iterable[Segment], style: Style, *, label: 
         label: Put ``Name:`` before the first word of a speaker, as text that takes part in the layout.
     """
     names = {speaker.id: clean(speaker.name).strip() for speaker in summary.speakers}
-    units = read(summary, segments)
-    units = fit(_labelled(units, names) if label else units, style.max_line_width)
     spans: list[tuple[float, float, int]] = []
+    speakers: list[str | None] = []
     texts: list[tuple[tuple[str, ...], str | None]] = []
-    for block, following in _blocks(units, summary.duration):
+    before: str | None = None
+    for block, following in arranged(_blocks(read(summary, segments)), summary.duration, _cutter(style)):
+        speaker = block[0].speaker
+        name = _name(speaker, names)
+        labelled = _labelled(block, name) if label and name and speaker != before else block
+        before, block = speaker, list(fit(labelled, style.max_line_width))
         prices = _prices(block)
         layout = Layout(block, prices, style)
         for a, b in _divide(block, layout, prices, style, following):
             spans.append((block[a].start, max(unit.end for unit in block[a : b + 1]), layout.width(a, b)))
-            texts.append((layout.lines(a, b), _name(block[a].speaker, names)))
-    times = schedule(spans, style, summary.duration)
-    return [Cue(start, end, *text) for (start, end), text in zip(times, texts, strict=True)]
+            speakers.append(speaker)
+            texts.append((layout.lines(a, b), name))
+    times = schedule(spans, style, summary.duration, speakers)
+    found = [Cue(start, end, *text) for (start, end), text in zip(times, texts, strict=True)]
+    return sorted(found, key=lambda cue: cue.start_ms)
 
 
-def _labelled(units: Iterable[Unit], names: dict[str, str]) -> Iterator[Unit]:
-    """The stream with the speaker's name as words of no length wherever another one begins."""
-    before: str | None = None
-    for unit in units:
-        name = _name(unit.speaker, names)
-        if name and unit.speaker != before:
-            for word in f"{name}:".split(" "):
-                yield Unit(word, unit.start, unit.start, unit.speaker, True, None, False, label=True)
-            unit = replace(unit, space=True)
-        before = unit.speaker
-        yield unit
+def _cutter(style: Style) -> Callable[[list[Unit], float], list[float]]:
+    """What tells when each cue of a block would begin."""
+
+    def starts(block: list[Unit], following: float) -> list[float]:
+        block = list(fit(block, style.max_line_width))
+        prices = _prices(block)
+        return [block[a].start for a, _ in _divide(block, Layout(block, prices, style), prices, style, following)]
+
+    return starts
+
+
+def _labelled(units: list[Unit], name: str) -> Iterator[Unit]:
+    """What somebody says, with the name before it as words of no length."""
+    first = units[0]
+    for word in f"{name}:".split(" "):
+        yield Unit(word, first.start, first.start, first.speaker, True, None, False, label=True)
+    yield replace(first, space=True)
+    yield from units[1:]
 
 
 def _name(speaker: str | None, names: dict[str, str]) -> str | None:
     return None if speaker is None else names.get(speaker) or clean(speaker).strip() or None
 
 
-def _blocks(units: Iterable[Unit], end: float) -> Iterator[tuple[list[Unit], float]]:
-    """Words that no cue reaches across, one speaker, no long silence; and when the next begin, or all ``end``."""
+def _blocks(units: Iterable[Unit]) -> Iterator[list[Unit]]:
+    """Words that no cue reaches across: one speaker, no long silence."""
     block: list[Unit] = []
     for unit in units:
         if block and (unit.speaker != block[-1].speaker or unit.start - block[-1].end > SILENCE):
-            yield block, unit.start
+            yield block
             block = []
         block.append(unit)
     if block:
-        yield block, end
+        yield block
 
 
 def _prices(block: list[Unit]) -> list[float]:

@@ -42,11 +42,14 @@ class Unit:
 
 
 def read(summary: Summary, segments: Iterable[Segment]) -> Iterator[Unit]:
-    """All the text of a transcript, in order, each character once; times never decrease and stay within it."""
-    last = 0.0
+    """All the text of a transcript, in order, each character once; times stay within it.
+
+    Those of one speaker never decrease; people who have a channel each may speak at the same time.
+    """
+    last: dict[str | None, float] = {}
     for unit in _joined(summary, segments):
         unit.text = unit.text.strip()
-        unit.start = last = min(max(unit.start, last), summary.duration)
+        unit.start = last[unit.speaker] = min(max(unit.start, last.get(unit.speaker, 0.0)), summary.duration)
         unit.end = min(max(unit.end, unit.start), summary.duration)
         yield unit
 

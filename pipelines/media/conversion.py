@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class _NeedsMix(Exception):
-    """The rest of this run is of no use: it drops channels."""
+    """The rest of this run is of no use: it drops channels, or makes one of those that are wanted apart."""
 
 
 class _Hopeless(Exception):
@@ -63,7 +63,7 @@ class _Source:
         return self.size - (claim + 8)
 
 
-def normalise(source: Path, target: Path, *, limits: Limits, progress: Progress) -> Media:
+def normalise(source: Path, target: Path, *, limits: Limits, progress: Progress, split: bool = False) -> Media:
     """Write the first audio track of ``source`` to ``target``: WAV, 16 kHz, mono, signed 16 bit, 44-byte header.
 
     What cannot be decoded of a damaged file is left out, as silence where the container says how long it was, and
@@ -74,11 +74,13 @@ def normalise(source: Path, target: Path, *, limits: Limits, progress: Progress)
         target: Where to write; an older file is replaced.
         limits: Longest audio and longest run.
         progress: Called with seconds done and expected; where only the size is known, with bytes read and to read.
+        split: Keep the channels apart, as many as the source has; the header may then be longer.
 
     Raises:
         UnsupportedMedia: Empty, not media, or nothing in it can be decoded.
         NoAudio: Media without an audio track, or with one that holds no sound at all.
-        TooLong: More audio than ``limits.max_audio_seconds``.
+        TooLong: More audio than ``limits.max_audio_seconds``, or than fits into a file with so many channels.
+        OptionsError: More channels than can be kept apart.
         InputError: Code ``timeout``: not done after ``limits.ffmpeg_seconds``.
         TransientError: Code ``storage_full`` or ``interrupted``.
         ToolError: ffmpeg is missing or does not understand us.
@@ -86,8 +88,8 @@ def normalise(source: Path, target: Path, *, limits: Limits, progress: Progress)
     """
     try:
         opened = _look(source)
-        report, status = _convert(opened, target, limits=limits, progress=progress)
-        duration = verdict.samples_or_error(report, status, target, limits) / SAMPLE_RATE
+        report, status, channels = _convert(opened, target, limits=limits, progress=progress, split=split)
+        duration = verdict.samples_or_error(report, status, target, limits, channels) / SAMPLE_RATE
         progress(duration, duration)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -112,31 +114,52 @@ def _look(source: Path) -> _Source:
     return _Source(source, source.stat().st_size, head)
 
 
-def _convert(source: _Source, target: Path, *, limits: Limits, progress: Progress) -> tuple[Report, int]:
-    """Run ffmpeg, and once more where the first run showed that the file needs other arguments."""
-    run = functools.partial(_run, source, target, limits=limits, progress=progress)
+def _convert(
+    source: _Source, target: Path, *, limits: Limits, progress: Progress, split: bool
+) -> tuple[Report, int, int]:
+    """Run ffmpeg, and once more where the first run showed that the file needs other arguments.
+
+    Returns:
+        What ffmpeg said, how it ended, and the channels that were asked for.
+    """
+    run = functools.partial(_run, source, target, limits=limits, progress=progress, split=split)
     whole = source.riff_excess > verdict.RIFF_SLACK_BYTES
     report, status = run(whole=whole)
     if whole and report.misused:  # not a WAV file after all, whose option this is
+        whole = False
         report, status = run()
+    channels = report.channels if split else 1
+    if channels > verdict.MAX_SPLIT:
+        raise verdict.too_many(channels)
+    if channels > 1:
+        return (*run(whole=whole, channels=channels), channels)
     if report.no_mix and report.channels <= verdict.MAX_CHANNELS:
         report, status = run(whole=whole, mix=ffmpeg.equal_mix(report.channels))
-    return report, status
+    return report, status, 1
 
 
 def _run(
-    source: _Source, target: Path, *, limits: Limits, progress: Progress, whole: bool = False, mix: str | None = None
+    source: _Source,
+    target: Path,
+    *,
+    limits: Limits,
+    progress: Progress,
+    split: bool,
+    whole: bool = False,
+    mix: str | None = None,
+    channels: int = 1,
 ) -> tuple[Report, int]:
     report = Report()
     if target.is_file():  # of an earlier run; this one may end before it opens its own
         target.unlink()
     # A second more than allowed, so that what is longer can be told from what just fits.
-    seconds = verdict.longest(limits) + 1
-    command = ffmpeg.command(source.path, target, seconds=seconds, mix=mix, whole=whole)
-    size = int((seconds + 1) * SAMPLE_RATE * verdict.SAMPLE_BYTES) + verdict.HEADER_BYTES
+    seconds = verdict.longest(limits, channels) + 1
+    command = ffmpeg.command(source.path, target, seconds=seconds, mix=mix, whole=whole, channels=channels)
+    size = int((seconds + 1) * SAMPLE_RATE * verdict.SAMPLE_BYTES) * channels + verdict.LONG_HEADER_BYTES
+    first = mix is None and channels == 1
 
     def tick(pid: int) -> None:
-        if report.no_mix and mix is None:
+        if first and (report.no_mix or (split and report.channels > 1)):
             raise _NeedsMix
         if report.undecoded > HOPELESS_PACKETS and not report.done and not verdict.samples_in(target):
             raise _Hopeless

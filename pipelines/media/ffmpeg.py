@@ -67,8 +67,10 @@ def find_ffmpeg() -> str:
     return carried
 
 
-def command(source: Path, target: Path, *, seconds: float, mix: str | None = None, whole: bool = False) -> list[str]:
-    """The command that makes ``target`` (16 kHz mono s16 WAV, 44-byte header) of the first audio track.
+def command(
+    source: Path, target: Path, *, seconds: float, mix: str | None = None, whole: bool = False, channels: int = 1
+) -> list[str]:
+    """The command that makes ``target`` (16 kHz s16 WAV) of the first audio track.
 
     Args:
         source: Read by content; its name plays no part.
@@ -76,6 +78,7 @@ def command(source: Path, target: Path, *, seconds: float, mix: str | None = Non
         seconds: Stop after so much audio.
         mix: A filter that mixes the channels down where nobody says what they are; see ``equal_mix``.
         whole: Read a WAV file to its end, whatever length its header claims.
+        channels: 1: the channels become one. More: the source has so many, and each is kept by itself.
     """
     return [
         find_ffmpeg(),
@@ -86,12 +89,12 @@ def command(source: Path, target: Path, *, seconds: float, mix: str | None = Non
         *("-guess_layout_max", "2", *(("-ignore_length", "1") if whole else ())),
         *("-i", f"file:{source.absolute()}"),
         *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
-        *("-af", ",".join(_filters(mix)), "-c:a", "pcm_s16le", "-max_error_rate", "1"),
+        *("-af", ",".join(_filters(mix, channels)), "-c:a", "pcm_s16le", "-max_error_rate", "1"),
         *("-t", f"{seconds:.3f}", "-fflags", "+bitexact", "-f", "wav", f"file:{target.absolute()}"),
     ]
 
 
-def _filters(mix: str | None) -> Sequence[str]:
+def _filters(mix: str | None, channels: int) -> Sequence[str]:
     """Sample by sample onto the recording's clock, so that times are those a player shows.
 
     A track that starts after the picture, that was paused or lost packets has gaps in its time stamps; written one
@@ -99,14 +102,21 @@ def _filters(mix: str | None) -> Sequence[str]:
     (joined files, a clock set anew) goes on where the audio before it ended, as does a jump past all reason, which
     would also be held in memory at once.
     """
+    # What fills a gap is held in memory at once, for all channels.
+    longest_gap = LONGEST_GAP_SECONDS // channels
     # ld(0): where the next sample belongs; ld(2): what a wrong clock is ahead by; both in units of the time base.
     onto_clock = (
-        f"st(1,PTS-ld(2));if(gt(ld(1)-ld(0),{LONGEST_GAP_SECONDS}/TB),st(2,PTS-ld(0)));"
+        f"st(1,PTS-ld(2));if(gt(ld(1)-ld(0),{longest_gap}/TB),st(2,PTS-ld(0)));"
         "st(1,max(PTS-ld(2),ld(0)));st(0,ld(1)+NB_SAMPLES/SR/TB);ld(1)"
     )
+    if channels > 2:
+        # By number and not by name: whatever the layout is called, nothing of one gets into another.
+        mix, layout = f"pan={channels}c|{'|'.join(f'c{n}=c{n}' for n in range(channels))}", ""
+    else:
+        layout = f":channel_layouts={'stereo' if channels == 2 else 'mono'}"
     return [
         *([mix] if mix else []),
-        f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono",
+        f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}{layout}",
         f"asetpts='{onto_clock}'",
         f"aresample=async=1:first_pts=0:min_hard_comp={_SMALLEST_GAP_SECONDS}",
     ]

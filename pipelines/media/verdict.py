@@ -10,7 +10,7 @@ import wave
 from pathlib import Path
 
 from pipelines.documents import SAMPLE_RATE, Warn
-from pipelines.errors import InputError, NoAudio, ToolError, TooLong, TransientError, UnsupportedMedia
+from pipelines.errors import InputError, NoAudio, OptionsError, ToolError, TooLong, TransientError, UnsupportedMedia
 from pipelines.media import ffmpeg, process
 from pipelines.media.report import Report
 from pipelines.stage import Limits
@@ -19,54 +19,81 @@ MAX_WAV_SECONDS = 37 * 3600
 """As much as the 32-bit sizes of a WAV header can say; a higher limit of the operator is lowered to it."""
 MAX_CHANNELS = 64
 """As many as ffmpeg mixes."""
+MAX_SPLIT = 16
+"""Channels that may be kept apart: as many as a large recorder has, and a bound to the work one file can make."""
 HEADER_BYTES = 44
+LONG_HEADER_BYTES = 68
+"""Of a file with more than two channels."""
 SAMPLE_BYTES = 2
 RIFF_SLACK_BYTES = 1 << 16
 """How far a WAV file's claim may be from its size without meaning anything (padding, tags, a header of its own)."""
 
 
-def longest(limits: Limits) -> float:
+def longest(limits: Limits, channels: int = 1) -> float:
     """Seconds of audio that are allowed."""
-    return min(limits.max_audio_seconds, MAX_WAV_SECONDS)
+    return min(limits.max_audio_seconds, MAX_WAV_SECONDS / channels)
 
 
-def samples_in(target: Path) -> int:
-    """How many samples were written so far."""
+def samples_in(target: Path, channels: int = 1) -> int:
+    """How many samples of each channel were written so far."""
     try:
-        return max(0, target.stat().st_size - HEADER_BYTES) // SAMPLE_BYTES
+        return max(0, target.stat().st_size - _header_bytes(target)) // (SAMPLE_BYTES * channels)
     except FileNotFoundError:
         return 0
+
+
+def _header_bytes(target: Path) -> int:
+    """What stands before the samples; the long form also says which loudspeaker each channel is for."""
+    with target.open("rb") as stream:
+        head = stream.read(LONG_HEADER_BYTES)
+    return LONG_HEADER_BYTES if head[-8:-4] == b"data" and head[36:40] != b"data" else HEADER_BYTES
 
 
 def _finished(target: Path) -> bool:
     """Whether the header was written anew at the end, so that it says how much there is."""
     try:
+        size = _header_bytes(target)
         with target.open("rb") as stream:
-            head = stream.read(HEADER_BYTES)
-        return int.from_bytes(head[-4:], "little") == target.stat().st_size - HEADER_BYTES
+            head = stream.read(size)
+        return int.from_bytes(head[-4:], "little") == target.stat().st_size - size
     except OSError:
         return False
 
 
-def samples_or_error(report: Report, status: int, target: Path, limits: Limits) -> int:
-    """How many samples there are to go on with.
+def samples_or_error(report: Report, status: int, target: Path, limits: Limits, channels: int = 1) -> int:
+    """How many samples of each channel there are to go on with.
 
     Raises:
         pipelines.errors.LonghandError: None; first what is our fault, then what is the file's.
     """
-    finished, samples = _finished(target), samples_in(target)
+    finished, samples = _finished(target), samples_in(target, channels)
     _judge_machine(report, status, target, finished=finished)
     if status < 0 or (report.no_memory and not (finished and samples)):
         raise UnsupportedMedia("This file is damaged in a way that stops the decoder: convert it to WAV or MP3 first.")
-    if report.no_mix and report.channels > MAX_CHANNELS:
+    if channels == 1 and report.no_mix and report.channels > MAX_CHANNELS:
         many = f"This file has {report.channels} channels, and at most {MAX_CHANNELS} can be mixed: send it with fewer."
         raise UnsupportedMedia(many)
     if not (finished and samples):
         raise _without_sound(report, status)
-    if samples > longest(limits) * SAMPLE_RATE:
-        hours = f"{longest(limits) / 3600:.3g}"
-        raise TooLong(f"The recording is longer than the {hours} hours allowed: cut it and send the parts.")
+    if samples > longest(limits, channels) * SAMPLE_RATE:
+        raise _too_long(limits, channels)
     return samples
+
+
+def too_many(channels: int) -> OptionsError:
+    """That so many channels cannot be kept apart."""
+    return OptionsError(
+        f"The recording has {channels} channels, and at most {MAX_SPLIT} can be transcribed apart: send it with fewer, "
+        "or without channels=split."
+    )
+
+
+def _too_long(limits: Limits, channels: int) -> TooLong:
+    hours = f"{longest(limits, channels) / 3600:.3g}"
+    if longest(limits, channels) < longest(limits):
+        detail = f"A recording whose {channels} channels are transcribed apart may be {hours} hours long"
+        return TooLong(f"{detail}: cut it and send the parts.")
+    return TooLong(f"The recording is longer than the {hours} hours allowed: cut it and send the parts.")
 
 
 def _without_sound(report: Report, status: int) -> InputError:

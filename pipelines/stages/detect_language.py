@@ -53,10 +53,13 @@ def detect_language(files: Files, options: DetectLanguageOptions, progress: Prog
 
 
 def speech(plan: ChunkPlan) -> list[Span]:
-    """All speech of the recording, in order, each second once although chunks overlap."""
+    """All speech of the recording, in order, each second once although chunks overlap, or people speak at once."""
     spans: list[Span] = []
     done = 0.0
-    for span in (span for chunk in plan.chunks for span in chunk.spans):
+    found = [span for chunk in plan.chunks for span in chunk.spans]
+    if any(chunk.channel is not None for chunk in plan.chunks):
+        found.sort(key=lambda span: (span.start, span.end))
+    for span in found:
         if span.end > done:
             spans.append(Span(start=max(done, span.start), end=span.end))
             done = span.end

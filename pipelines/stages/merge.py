@@ -1,11 +1,11 @@
 """Join what the chunks heard to one transcript; the only author of ``transcript.json``."""
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 
-from pipelines import transcripts
+from pipelines import channels, transcripts
 from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Media, Segment, Summary, Turns, Warn
-from pipelines.joining import join
 from pipelines.options import LanguageCode, ModelName, Task, WordTimestamps
 from pipelines.speakers import Spoken
 from pipelines.stage import Files, Options, Progress, stage
@@ -36,6 +36,7 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
     plan = files.read("chunks.json", ChunkPlan)
     heard: list[ChunkTranscript] = []
     texts: list[str] = []
+    seconds: defaultdict[str | None, float] = defaultdict(float)
 
     def parts() -> Iterator[ChunkTranscript]:
         for number, name in enumerate(files.all("segments/*.json")):
@@ -46,11 +47,12 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
             progress(number + 1, len(plan.chunks))
 
     turns = files.read("turns.json", Turns) if files.has("turns.json") else None
-    spoken = Spoken(join(plan, parts()), turns.turns if turns else [], turns.names if turns else {})
+    spoken = Spoken(channels.join(plan, parts()), turns.turns if turns else [], turns.names if turns else {})
 
     def segments() -> Iterator[Segment]:
         for segment in spoken:
             texts.append(segment.text)
+            seconds[segment.speaker] += segment.end - segment.start
             yield segment if options.word_timestamps else segment.model_copy(update={"words": []})
 
     # The head of the file holds the whole text, which is known last: so the segments wait in a file of their own.
@@ -59,12 +61,11 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
         stream.writelines(transcripts.segment_lines(segments()))
     voted = files.read("language.json", Language) if files.has("language.json") else None
     summary = _summary(files.read("media.json", Media), plan, heard, voted, options)
-    warnings = distinct([*summary.warnings, *(turns.warnings if turns else [])])
     summary = summary.model_copy(
         update={
             "text": text_of(texts, _text_language(summary)),
-            "speakers": spoken.speakers(),
-            "warnings": warnings,
+            "speakers": spoken.speakers() or channels.speakers(plan, seconds),
+            "warnings": distinct([*summary.warnings, *(turns.warnings if turns else [])]),
         }
     )
     with aside.open("rb") as stream_in, files.target("transcript.json").open("wb") as stream_out:
@@ -83,7 +84,7 @@ def _summary(
     elif voted is not None and voted.language == (language or voted.language):
         language, probability = voted.language, voted.probability
     done = transcribed_seconds(plan, parts)
-    warnings = [*media.warnings, *(warn for part in parts for warn in part.warnings)]
+    warnings = [*media.warnings, *plan.warnings, *(warn for part in parts for warn in part.warnings)]
     if plan.speech_seconds - done > _NOTICEABLE:
         missing = plan.speech_seconds - done
         warnings.append(Warn(code="speech_left_out", detail=f"{missing:.0f} seconds of speech were not transcribed."))

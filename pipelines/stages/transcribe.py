@@ -54,7 +54,7 @@ def transcribe(files: Files, options: TranscribeOptions, progress: Progress, *, 
     transcriber = models.get(options.model)
     progress(0, total)  # loading may have taken a while
     with files.open("audio.wav") as stream:
-        audio = WavReader(stream).read(chunk.start, chunk.end)
+        audio = WavReader(stream, channel=chunk.channel).read(chunk.start, chunk.end)
     request = _request(language, options)
     for segment in transcriber.transcribe(audio, [_shifted(span, -chunk.start) for span in chunk.spans], request):
         segments.append(_placed(segment, chunk))

@@ -130,3 +130,27 @@ def test_a_translation_is_english_whatever_was_spoken(tmp_path: Path) -> None:
 def test_a_chunk_that_is_missing_is_no_transcript(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="planned"):
         run(tmp_path, PLAN, heard(0, "one", start=2))
+
+
+def test_channels_become_speakers(tmp_path: Path) -> None:
+    alike = Warn(code="channels_alike", detail="Channel 3 is channel 1.")
+    chunks = [
+        Chunk(index=n, start=0, end=20, spans=[Span(start=1, end=12)], channel=channel)
+        for n, channel in enumerate((1, 2))
+    ]
+    plan = ChunkPlan(duration=20, speech_seconds=22, chunks=chunks, seams=[], warnings=[alike])
+    parts = heard(0, "are you there", "we begin", start=2), heard(1, "yes I am", start=3)
+    transcript = run(tmp_path, plan, *parts)
+    assert transcript.text == "are you there yes I am we begin"
+    assert [(one.id, one.name, one.seconds) for one in transcript.speakers] == [
+        ("Channel 1", "Channel 1", 2.5),
+        ("Channel 2", "Channel 2", 1.5),
+    ]
+    assert (transcript.speech_seconds, transcript.transcribed_seconds) == (22, 22)
+    assert transcript.warnings == [alike, DEMO]
+
+
+def test_one_channel_without_a_word_is_no_speaker(tmp_path: Path) -> None:
+    chunk = Chunk(index=0, start=0, end=20, spans=[Span(start=1, end=12)], channel=2)
+    plan = ChunkPlan(duration=20, speech_seconds=11, chunks=[chunk], seams=[])
+    assert run(tmp_path, plan, ChunkTranscript(**{**dict(heard(0, "x", start=1)), "segments": []})).speakers == []

@@ -1,6 +1,7 @@
 import io
 import random
 import struct
+import tracemalloc
 import wave
 
 import numpy as np
@@ -74,6 +75,44 @@ def test_no_samples_are_no_error() -> None:
     assert (reader.duration, list(reader.blocks(30)), len(reader.read())) == (0, [], 0)
 
 
+THREE = np.stack([SAMPLES[:-1], SAMPLES[::-1][:-1], SAMPLES[1:]], axis=1)
+
+
+def test_one_of_several_channels_is_read_by_range() -> None:
+    stream = io.BytesIO(wav(THREE, channels=3))
+    expected = THREE.astype(np.float32) / 32768
+    for number in (1, 2, 3):
+        reader = WavReader(stream, channel=number)
+        assert (reader.channels, reader.frames) == (3, 39_999)
+        np.testing.assert_array_equal(reader.read(), expected[:, number - 1])
+        np.testing.assert_array_equal(reader.read(0.5, 1.25), expected[8_000:20_000, number - 1])
+        np.testing.assert_array_equal(reader.read(2, 99), expected[32_000:, number - 1])
+        assert reader.read(9, 10).shape == reader.read(1, 0.5).shape == (0,)
+        np.testing.assert_array_equal(np.concatenate(list(reader.blocks(0.7))), expected[:, number - 1])
+    np.testing.assert_array_equal(np.concatenate(list(reader.blocks_apart(0.7)), axis=1), expected.T)
+
+
+def test_without_a_channel_all_are_heard_as_one() -> None:
+    found = WavReader(io.BytesIO(wav(THREE, channels=3))).read()
+    np.testing.assert_allclose(found, THREE.mean(axis=1) / 32768, atol=1e-6)
+
+
+@pytest.mark.parametrize("channel", [0, 4, -1])
+def test_a_channel_that_is_not_there_is_refused(channel: int) -> None:
+    with pytest.raises(ToolError, match="no channel"):
+        WavReader(io.BytesIO(wav(THREE, channels=3)), channel=channel)
+
+
+def test_only_a_part_of_many_channels_is_in_memory() -> None:
+    reader = WavReader(io.BytesIO(wav(np.zeros((16_000 * 60, 16), "<i2"), channels=16)), channel=7)
+    tracemalloc.start()
+    try:
+        assert len(reader.read()) == 16_000 * 60
+        assert tracemalloc.get_traced_memory()[1] < 3 * 4 * 16_000 * 60
+    finally:
+        tracemalloc.stop()
+
+
 class Trickle(io.BytesIO):
     """Answers in pieces, as a raw or remote stream may."""
 
@@ -83,6 +122,8 @@ class Trickle(io.BytesIO):
 
 def test_a_stream_that_answers_in_pieces_is_read_whole() -> None:
     np.testing.assert_array_equal(WavReader(Trickle(wav())).read(), SAMPLES.astype(np.float32) / 32768)
+    found = WavReader(Trickle(wav(THREE, channels=3)), channel=3).read()
+    np.testing.assert_array_equal(found, THREE[:, 2].astype(np.float32) / 32768)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +133,13 @@ def test_a_stream_that_answers_in_pieces_is_read_whole() -> None:
         b"ID3 not a wav at all",
         wav()[:20],
         wav(rate=44_100),
-        wav(channels=2),
+        wav(channels=100),
         wav(width=4),
         riff(data=SAMPLES.tobytes(), size=80_000),
         riff((b"fmt ", b"\1\0"), data=SAMPLES.tobytes(), size=80_000),
         riff((b"fmt ", struct.pack("<HHIIHH", 3, 1, 16_000, 32_000, 2, 16)), data=b"", size=0),
     ],
-    ids=["empty", "text", "cut", "44.1k", "stereo", "32 bit", "no format", "short format", "float"],
+    ids=["empty", "text", "cut", "44.1k", "100 channels", "32 bit", "no format", "short format", "float"],
 )
 def test_any_other_shape_is_refused(content: bytes) -> None:
     with pytest.raises(ToolError, match="prepared audio"):

@@ -172,6 +172,7 @@ class OptionReader:
         if "model" in options:
             options["model"] = allowed_model(self._settings, options["model"])
         _check_languages(options)
+        _check_speakers(options)
         options |= _resolved_style(options)
         stages = self._plan(options)
         if options.get("diarise") and (missing := self._diarising.missing()):
@@ -229,10 +230,6 @@ class OptionReader:
         if field == "metadata":
             return metadata(text)
         boolean = BOOLEANS.get(text.casefold())
-        if field == "channels" and text.casefold() == "split":
-            raise bad_option(
-                "channels=split is not available yet in this version; leave it out, or send mix.", param=field
-            )
         # Text stays as it came, with the spaces around it; whoever does not want them says so in its type.
         wants_boolean = info is not None and bool in types_of(info.annotation)
         return boolean if wants_boolean and boolean is not None else given[0]
@@ -275,6 +272,12 @@ def _check_languages(options: Mapping[str, Any]) -> None:
     language, candidates = options.get("language"), options.get("languages")
     if language and candidates and language not in candidates:
         raise OptionsError(f"language is {language}, which is not among languages; send only one of the two fields.")
+
+
+def _check_speakers(options: Mapping[str, Any]) -> None:
+    """Each channel has its speaker already."""
+    if options.get("diarise") and options.get("channels") == "split":
+        raise OptionsError("diarise and channels=split both say who speaks; send only one of the two fields.")
 
 
 def _resolved_style(options: Mapping[str, Any]) -> dict[str, Any]:

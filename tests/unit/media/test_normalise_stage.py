@@ -10,7 +10,6 @@ from listening import quiet
 from media_samples import P001_SECONDS, SAMPLES
 
 from pipelines.documents import Document, Media
-from pipelines.errors import OptionsError
 from pipelines.stage import Limits, check, discover
 from pipelines.wav import WavReader
 
@@ -79,6 +78,10 @@ def test_it_may_run_again(stage, tmp_path):
     assert files.path("audio.wav").stat().st_size < 300_000
 
 
-def test_split_channels_are_refused_for_now(stage, tmp_path):
-    with pytest.raises(OptionsError, match="channels=split"):
-        stage.run(Folder(tmp_path), stage.pick({"channels": "split"}), quiet, limits=Limits())
+def test_channels_stay_apart_if_asked_for(stage, tmp_path):
+    files = Folder(tmp_path)
+    files.path("source").write_bytes((SAMPLES / "p001.mp3").read_bytes())
+    stage.run(files, stage.pick({"channels": "split"}), quiet, limits=Limits())
+    with files.open("audio.wav") as stream:
+        reader = WavReader(stream)
+        assert (reader.channels, reader.duration) == (2, files.read("media.json", Media).duration)

@@ -112,7 +112,7 @@ BAD: list[tuple[Any, str]] = [
     ({"url": URL, "diarise": True}, "told apart"),
     ({"url": URL, "diarise": 1}, "diarise"),
     ({"url": URL, "num_speakers": "2"}, "num_speakers"),
-    ({"url": URL, "channels": "split"}, "not available yet"),
+    ({"url": URL, "channels": "both"}, "channels"),
     ({"url": URL, "diarise": False, "diarize": False}, "diarise once"),
     ({"url": URL, "webhook_url": "http://10.0.0.1/"}, "webhook_url"),
 ]

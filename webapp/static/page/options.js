@@ -11,7 +11,7 @@ const NOT_HERE = new Set([...FIRST, "file", "url", "upload", "webhook_url", "met
 const FOREIGN = /^(whisper-1$|gpt-)/;
 const KEPT = "longhand-options";
 const LABELS = {
-  language: "Language", model: "Model", task: "Result", diarise: "Tell speakers apart", num_speakers: "Number of speakers",
+  language: "Language", model: "Model", task: "Result", diarise: "Tell speakers apart", channels: "Channels", num_speakers: "Number of speakers",
   max_cps: "Columns per second", max_line_width: "Line width", max_lines: "Lines", min_cue_seconds: "Shortest subtitle (s)",
   max_cue_seconds: "Longest subtitle (s)", prompt: "Prompt", hotwords: "Names and words to expect", formats: "Files made ahead",
   languages: "Languages to choose from", vad_filter: "Leave silence out", word_timestamps: "Times of words",
@@ -21,6 +21,7 @@ const GROUPS = [
   ["Wording", ["prompt", "hotwords", "languages"]],
   ["Subtitles", ["subtitle_preset", "max_line_width", "max_lines", "max_cps", "min_cue_seconds", "max_cue_seconds", "formats"]],
 ];
+const CHANNELS = { mix: "All as one", split: "Each is a speaker" };
 const TASKS = { transcribe: "Text as spoken", translate: "Translation to English" };
 
 /** The fields, and `values()`: what differs from what the server does anyway, by name. */
@@ -81,7 +82,8 @@ function kind(property) {
 function control(name, property, there) {
   const found = inner(property);
   if (name === "formats") return checkboxes(name, there, property);
-  if (found.enum) return select(name, found.enum.map((value) => [value, sentence(String(value))]), property);
+  const called = name === "channels" ? CHANNELS : {};
+  if (found.enum) return select(name, found.enum.map((value) => [value, called[value] ?? sentence(String(value))]), property);
   if (found.type === "boolean") return select(name, [["", "As usual"], ["true", "Yes"], ["false", "No"]], property);
   return written(name, found, property);
 }
