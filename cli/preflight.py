@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from config.settings import Settings, is_loopback
-from pipelines.engines import resolve
+from pipelines.engines import pyannote_files, resolve
+from pipelines.engines.diarisers import DiariserSettings
 from pipelines.errors import LonghandError
 
 DEFAULT_MODEL = "small"
@@ -45,6 +46,28 @@ def choose_model(cache: Path | None) -> Choice:
     if resolve.hub_reachable(HUB_SECONDS):
         return Choice(DEFAULT_MODEL, "the model hub can be reached")
     return Choice(resolve.DEMO, f"the model {DEFAULT_MODEL} is not on this machine and the model hub cannot be reached")
+
+
+def choose_diariser(settings: Settings) -> Choice:
+    """The diariser that was set, or the default if it is on this machine or can be fetched, else the demo.
+
+    Raises:
+        Refused: There is no such model.
+    """
+    name = settings.diarisation_model
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    try:
+        if pyannote_files.on_this_machine(DiariserSettings(name, token=token, model_cache=settings.model_cache)):
+            return Choice(name, "it is on this machine")
+    except LonghandError as error:
+        raise Refused(error.detail) from error
+    if "diarisation_model" in settings.model_fields_set:
+        return Choice(name, "DIARISATION_MODEL says so")
+    if token is None:
+        return Choice(resolve.DEMO, f"{name} is given out on request only: accept its terms on the hub, set HF_TOKEN")
+    if not resolve.hub_reachable(HUB_SECONDS):
+        return Choice(resolve.DEMO, f"{name} is not on this machine and the model hub cannot be reached")
+    return Choice(name, "the model hub can be reached")
 
 
 def missing_models(settings: Settings) -> list[str]:

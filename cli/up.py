@@ -178,6 +178,10 @@ def _with_models(settings: Settings, console: Console) -> Settings:
             raise Refused(error.detail) from error
     if resolve.DEMO in settings.whisper_models:
         plain(console, DEMO_SENTENCE)
+    if settings.diarisation == "on":
+        choice = preflight.choose_diariser(settings)
+        plain(console, f"Speakers are told apart with {choice.model}, because {choice.reason}.")
+        settings = settings.model_copy(update={"diarisation_model": choice.model})
     return settings
 
 

@@ -102,6 +102,16 @@ def diariser_files(settings: DiariserSettings) -> Files:
     return Files(found, config)
 
 
+def on_this_machine(settings: DiariserSettings) -> bool:
+    """Whether the operator's pipeline was downloaded, or need not be.
+
+    Raises:
+        UnknownModel: There is no such pipeline.
+    """
+    found = resolve_diariser(settings.model)
+    return found.kind != "hub" or _Source(found, settings).cached(found.location, (CONFIG,)) is not None
+
+
 def _read(path: Path, found: Resolved) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]  # comes with pyannote.audio; no type information published
 
@@ -142,7 +152,7 @@ class _Source:
 
     def repository(self, hub_id: str, files: tuple[str, ...]) -> Path:
         """The folder of a repository, from the downloads so far if these files are among them."""
-        if (folder := self._cached(hub_id, files)) is not None:
+        if (folder := self.cached(hub_id, files)) is not None:
             return folder
         if self._found.kind != "hub":
             raise UnknownModel(
@@ -156,11 +166,12 @@ class _Source:
             )
         _log.info("downloading the model %s", hub_id)
         self._download(hub_id)
-        if (folder := self._cached(hub_id, files)) is None:
+        if (folder := self.cached(hub_id, files)) is None:
             raise UnknownModel(f"The model {hub_id} is no pyannote.audio model: set DIARISATION_MODEL to one that is.")
         return folder
 
-    def _cached(self, hub_id: str, files: tuple[str, ...]) -> Path | None:
+    def cached(self, hub_id: str, files: tuple[str, ...]) -> Path | None:
+        """The folder of a repository of which these files were downloaded."""
         from huggingface_hub import try_to_load_from_cache
 
         cache = self._settings.model_cache

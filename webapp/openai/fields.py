@@ -134,10 +134,11 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
     jobs |= {"model": [model]} if model else {}
     _translate(jobs, translate)
     said = [text for name in ("diarise", "diarize") for text in jobs.get(name, [])]
-    if not said and _diarises(s, wishes, model):
+    split = [text.strip().casefold() for text in jobs.get("channels", [])] == ["split"]
+    if not said and not split and _diarises(s, wishes, model):
         jobs["diarise"] = ["true"]
-    elif voices and said and BOOLEANS.get(said[0].strip().casefold()) is False:
-        detail = "known_speaker_names are names of speakers who are told apart; leave out diarise=false, or the names."
+    elif voices and (split or BOOLEANS.get("".join(said[:1]).strip().casefold()) is False):
+        detail = "known_speaker_names are of speakers who are told apart; leave out the names, or diarise and channels."
         raise bad_option(detail, param="known_speaker_names")
     return Wanted(reading(s, _with(jobs, wishes)).with_files(voices), wishes, model)
 
