@@ -2,8 +2,15 @@
 
 from pipelines.errors import EngineError, LonghandError, TransientError
 
-_MEMORY = ("out of memory", "alloc_failed", "bad allocation", "bad_alloc", "failed to allocate")
-"""How CUDA, cuBLAS and the C++ library say that there is no memory left."""
+_MEMORY = (
+    "out of memory",
+    "alloc_failed",
+    "bad allocation",
+    "bad_alloc",
+    "failed to allocate",
+    "can't allocate memory",
+)
+"""How CUDA, cuBLAS, PyTorch and the C++ library say that there is no memory left."""
 
 
 def out_of_memory(error: Exception) -> bool:
