@@ -177,7 +177,7 @@ def hum(seconds: float, *, hertz: float = 50.0, level: float = 0.05) -> Recordin
     """A steady tone with its first overtones, as a bad cable gives."""
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     tone = sum(np.sin(2 * math.pi * hertz * (1 + overtone) * time) / (1 + overtone) for overtone in range(4))
-    return Recording(_in_steps(np.asarray(level * tone, np.float32)))
+    return Recording(in_steps(np.asarray(level * tone, np.float32)))
 
 
 def _spoken_by(name: str, rng: random.Random) -> Voice:
@@ -186,7 +186,7 @@ def _spoken_by(name: str, rng: random.Random) -> Voice:
     )
 
 
-def _in_steps(audio: Samples) -> Samples:
+def in_steps(audio: Samples) -> Samples:
     """The samples a 16-bit file can hold, so that sound in memory and on disk are one."""
     return np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.float32) / np.float32(32768)
 
@@ -204,4 +204,4 @@ def _assembled(pieces: Sequence[tuple[int, Speech]], length: int, *, noise: floa
         words += [Word(round(shift + start, 4), round(shift + end, 4), word) for start, end, word in speech.words]
         end = shift + len(speech.audio) / SAMPLE_RATE
         sentences.append(Sentence(round(shift, 4), round(end, 4), speech.text, speech.voice))
-    return Recording(_in_steps(audio), words, sentences)
+    return Recording(in_steps(audio), words, sentences)
