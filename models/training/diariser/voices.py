@@ -5,16 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.training.speech import SAMPLE_RATE, Samples, Speaker, Voice, resample
+from models.training.speech import SAMPLE_RATE, Speaker, Voice, resample
+
+if TYPE_CHECKING:
+    from models.training.speech import Samples
 
 # The settings of the pipeline are chosen by the first, figures are taken with the second, nobody trains on either.
 CHOOSING = ("Alicia", "Annie", "Michael", "belinda", "f5", "m3", "paul", "robert")
 TESTING = ("Andy", "Lee", "anika", "f2", "linda", "m7", "quincy", "steph")
 _NO_PEOPLE = frozenset(("whisper", "whisperf", "Demonic", "croak", "fast", "UniRobot", "anikaRobot"))
 
-ENGLISH = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc", "en-gb-x-gbcwmd")
-_FOREIGN = ("de", "es", "it", "nl", "sv", "pl", "fr-fr", "pt-br", "fi")
+ENGLISH = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc", "en-gb-x-gbcwmd")
+_FOREIGN = ("de", "es", "it", "nl", "sv", "pl", "fr", "pt-br", "fi")
 _STRETCHES = (0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.15)
 PEOPLE_PER_VARIANT = 4
 
@@ -62,3 +66,13 @@ def people() -> list[Person]:
             accent = rng.choice(ENGLISH if number == 0 else (*ENGLISH, *_FOREIGN))
             cast.append(Person(f"{variant} {number}", variant, accent, rng.randint(20, 75), rng.choice(_STRETCHES)))
     return cast
+
+
+def choosing_people() -> list[Person]:
+    """Two of each variant that nobody trains on, to look at while training and to choose the settings by."""
+    rng = random.Random("choosing people")
+    return [
+        Person(f"{variant} {number}", variant, rng.choice(ENGLISH), rng.randint(20, 75), rng.choice(_STRETCHES))
+        for variant in CHOOSING
+        for number in range(2)
+    ]
