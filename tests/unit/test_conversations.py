@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_every_voice_gets_a_word_in_and_every_word_lies_in_a_turn_of_its_speaker
 def test_a_speakers_turns_are_disjoint_and_those_of_different_ones_overlap_when_asked_to(talk):
     for name in VOICES[:3]:
         own = [turn for turn in talk.turns if turn.speaker == name]
-        assert all(before.end + 0.25 < after.start for before, after in zip(own, own[1:], strict=False))
+        assert all(before.end + 0.25 < after.start for before, after in pairwise(own))
     at_once = sum(spoken_in(talk.turns, name, 6000).astype(int) for name in VOICES[:3])
     assert at_once.max() == 2
     alone = conversation(40, 3, voices=3)
