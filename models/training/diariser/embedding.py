@@ -21,6 +21,7 @@ BATCH = 32
 _SCALE, _MARGIN = 24.0, 0.2  # of the additive angular margin; the margin grows over the first third
 _SHORTEST = 40  # steps of 10 ms for which a voice has to be heard
 _CHECKED = 128  # chunks
+_AIMS = 4  # sentences
 _FLOOR = 1e-6  # under a square root whose slope would be infinite at nought
 
 
@@ -35,6 +36,17 @@ class Judge(nn.Module):
     def weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of the network alone."""
         return {name.removeprefix("network."): one for name, one in state.items() if name.startswith("network.")}
+
+
+@torch.inference_mode()
+def aim(judge: Judge, pool: Speech) -> None:
+    """Point everybody's direction to where a trained network hears them, so that it need not begin anew."""
+    rng = random.Random("where everybody is")
+    judge.network.eval()
+    for who in range(len(pool.cast)):
+        heard = [judge.network(torch.from_numpy(pool.sentence(rng, who)[0])[None, None]) for _ in range(_AIMS)]
+        mean = torch.nan_to_num(functional.normalize(torch.cat(heard)).mean(0))
+        judge.directions.data[who] = 0.5 * mean
 
 
 def _mask(activity: np.ndarray[Any, Any], who: int, rng: random.Random) -> np.ndarray[Any, Any] | None:

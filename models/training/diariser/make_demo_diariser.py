@@ -59,6 +59,8 @@ def train(part: str, asked: argparse.Namespace) -> None:
         weights = loop.averaged
     else:
         judge = embedding.Judge(network, len(heard.cast))
+        if asked.start:
+            embedding.aim(judge, heard)
         loop = Loop(asked.work / f"{part}.pt", judge, plan, asked.seed)
         loop.run(embedding.loss_of(judge, heard), embedding.check_of(judge, unheard))
         weights = judge.weights(loop.averaged)
