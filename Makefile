@@ -17,10 +17,10 @@ export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
-.PHONY: help run setup test check constraints audit diarise demo-model clean python
+.PHONY: help run setup test check constraints audit diarise demo-model demo-diariser clean python
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: python ## Start everything and transcribe a recording: FILE=talk.mp3, ONCE=1 stops after it, UP="--port 9000"
 	@case "$$FILE" in "~/"*) FILE="$$HOME/$${FILE#??}" ;; esac; \
@@ -56,6 +56,10 @@ audit: python ## Look the pinned versions up among known vulnerabilities (takes 
 demo-model: python ## Train the bundled demo model anew (hours; goes on where it stopped): TRAINING="--scale 0.1"
 	@$(ENVIRONMENT) train --folder build/training
 	@build/training/bin/python -m models.training.make_demo_model --work work-demo-model $(TRAINING)
+
+demo-diariser: python ## Train the bundled demo diariser anew (hours; goes on where it stopped): TRAINING="--scale 0.1"
+	@$(ENVIRONMENT) train-diariser --folder build/training-diariser
+	@build/training-diariser/bin/python -m models.training.diariser.make_demo_diariser --work work-demo-diariser $(TRAINING)
 
 clean: ## Remove what was built; recordings and transcripts in data/ stay
 	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -32,6 +32,7 @@ SETS = {
     "dev": ("dev.txt",),
     "diarise": ("local.txt", "diarise.txt"),
     "train": ("train.txt",),
+    "train-diariser": ("train-diariser.txt",),
     "audit": ("audit.txt",),
 }
 """What an environment is for, and the requirement files with its packages; dev and diarise include run."""
