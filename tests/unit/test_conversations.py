@@ -10,6 +10,7 @@ from models.training.diariser.conversations import VOICES, Turn, conversation, t
 from models.training.diariser.mixing import STEPS, chunk
 from models.training.diariser.trials import VARIANTS, nobody, trials
 from models.training.diariser.voices import CHOOSING, TESTING, people
+from models.training.diariser.word_scores import word_score
 from models.training.grammar import is_held_out, split_words
 from models.training.speech import SAMPLE_RATE
 
@@ -149,3 +150,15 @@ def test_sounds_of_nobody_can_be_written_to_a_file():
         assert np.isfinite(sound).all(), name
         assert np.abs(sound).max() <= 1, name
     assert recordings.SAMPLE_RATE == SAMPLE_RATE
+
+
+def test_words_are_scored_by_speaker_whatever_the_speakers_are_called(talk):
+    called = dict(zip(VOICES, ("SPEAKER_02", "SPEAKER_00", "SPEAKER_01"), strict=False))
+    words = [(word.text, called[voice]) for word, voice in zip(talk.words, talk.speakers, strict=True)]
+    assert word_score(talk, words).accuracy == 1.0
+    one = word_score(talk, [(text, "SPEAKER_00") for text, _ in words])
+    assert one.right == max(talk.speakers.count(voice) for voice in VOICES[:3])
+    assert one.heard == one.said == len(words)
+    spoilt = [("nothing", None), *words[1:-1], (words[-1][0], None)]
+    assert (word_score(talk, spoilt).heard, word_score(talk, spoilt).right) == (len(words) - 1, len(words) - 2)
+    assert word_score(talk, []).accuracy == 0.0

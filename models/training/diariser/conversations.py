@@ -72,7 +72,7 @@ def active(audio: Samples) -> NDArray[np.bool_]:
     """For every 10 ms of one sentence whether it is spoken in, short pauses included."""
     steps = audio[: len(audio) // STEP * STEP].reshape(-1, STEP)
     loudness = np.sqrt(np.mean(np.square(steps), axis=1) + 1e-12)
-    spoken = loudness > np.percentile(loudness, 95) * 10 ** (-_QUIET_DB / 20)
+    spoken: NDArray[np.bool_] = loudness > np.percentile(loudness, 95) * 10 ** (-_QUIET_DB / 20)
     heard = np.flatnonzero(spoken)
     for before, after in pairwise(heard):
         if 1 < after - before <= _PAUSE:
