@@ -1,6 +1,6 @@
 // The options of a job, as form fields made from the API's own description, so that they are those there are.
 
-import { description, formats, json, Refusal } from "./api.js";
+import { address, description, formats, json, Refusal } from "./api.js";
 import { el } from "./dom.js";
 import { languageName, sentence } from "./words.js";
 
@@ -12,6 +12,7 @@ const FOREIGN = /^(whisper-1$|gpt-)/;
 const KEPT = "longhand-options";
 const LABELS = {
   language: "Language", model: "Model", task: "Result", diarise: "Tell speakers apart", channels: "Channels", num_speakers: "Number of speakers",
+  min_speakers: "Speakers, at least", max_speakers: "Speakers, at most",
   max_cps: "Columns per second", max_line_width: "Line width", max_lines: "Lines", min_cue_seconds: "Shortest subtitle (s)",
   max_cue_seconds: "Longest subtitle (s)", prompt: "Prompt", hotwords: "Names and words to expect", formats: "Files made ahead",
   languages: "Languages to choose from", vad_filter: "Leave silence out", word_timestamps: "Times of words",
@@ -19,15 +20,19 @@ const LABELS = {
 };
 const GROUPS = [
   ["Wording", ["prompt", "hotwords", "languages"]],
+  ["Speakers", ["num_speakers", "min_speakers", "max_speakers", "channels"]],
   ["Subtitles", ["subtitle_preset", "max_line_width", "max_lines", "max_cps", "min_cue_seconds", "max_cue_seconds", "formats"]],
 ];
+// Of no use where speakers cannot be told apart.
+const APART = ["diarise", "num_speakers", "min_speakers", "max_speakers"];
 const CHANNELS = { mix: "All as one", split: "Each is a speaker" };
 const TASKS = { transcribe: "Text as spoken", translate: "Translation to English" };
 
 /** The fields, and `values()`: what differs from what the server does anyway, by name. */
 export async function options() {
-  const [document, names, there] = await Promise.all([description(), models(), formats()]);
-  const schema = document.components.schemas.JobForm.properties;
+  const [document, names, there, apart] = await Promise.all([description(), models(), formats(), tellsApart()]);
+  const schema = { ...document.components.schemas.JobForm.properties };
+  if (!apart) for (const name of APART) delete schema[name];
   const controls = new Map();
   const add = (name, control) => (controls.set(name, control), control.node);
   const first = [add("language", language(schema.language))];
@@ -55,6 +60,15 @@ async function models() {
   } catch (error) {
     if (error instanceof Refusal) return null;
     throw error;
+  }
+}
+
+/** Whether speakers can be told apart; an installation that is not well says that too. */
+async function tellsApart() {
+  try {
+    return (await (await fetch(address("health"))).json()).diarisation.status !== "unavailable";
+  } catch {
+    return true;
   }
 }
 
