@@ -124,7 +124,7 @@ class OneDiariser:
             return self._diariser
 
     def loaded(self) -> list[dict[str, str]]:
-        """``{"name", "device", "compute_type", "kind": "diariser"}`` of what is in memory; never waits for it to load."""
+        """What is in memory, as ``Diarisers.loaded`` has it; never waits for it to load."""
         there = self._diariser
         kept = {"device": there.device, "compute_type": "float32", "kind": "diariser"} if there else {}
         return [{"name": there.name, **kept}] if there else []
