@@ -169,9 +169,7 @@ class Pyannote:
         return self._hear(recording.read(*part), part, told, count)
 
     def _hear(self, audio: Audio, part: tuple[float, float], told: _Told, count: SpeakerCount) -> Part:
-        import numpy as np
-
-        if len(audio) < _LEAST_SECONDS * SAMPLE_RATE or float(np.abs(audio).max()) < _FAINT:
+        if len(audio) < _LEAST_SECONDS * SAMPLE_RATE or max(float(audio.max()), -float(audio.min())) < _FAINT:
             told.at(part[1])
             return Part([], {})
         while True:

@@ -138,17 +138,22 @@ class _Source:
             named, subfolder = str(named.get("checkpoint", "")), str(named.get("subfolder") or "")
         named = str(named)
         if named == "$model" or named.startswith("$model/"):
-            place = folder / named.removeprefix("$model").lstrip("/").partition("@")[0] / subfolder
-            if found := _complete(place, files):
+            subfolder = "/".join(filter(None, (named[len("$model/") :].partition("@")[0].strip("/"), subfolder)))
+            if self._found.kind == "hub":  # a download may have broken off after the configuration
+                return self._inside(self._found.location, subfolder, files)
+            if found := _complete(folder / subfolder, files):
                 return found
         elif found := _complete(folder / Path(named).expanduser() / subfolder, files):  # an absolute one stays itself
             return found
         elif _HUB_ID.fullmatch(named):
-            return self.repository(named, tuple(f"{subfolder}/{name}".lstrip("/") for name in files)) / subfolder
+            return self._inside(named, subfolder, files)
         raise UnknownModel(
             f"The model {self._found.name} lacks {' and '.join(files)} of a part that its {CONFIG} names: "
             "put all files of the pipeline there."
         )
+
+    def _inside(self, hub_id: str, subfolder: str, files: tuple[str, ...]) -> Path:
+        return self.repository(hub_id, tuple(f"{subfolder}/{name}".lstrip("/") for name in files)) / subfolder
 
     def repository(self, hub_id: str, files: tuple[str, ...]) -> Path:
         """The folder of a repository, from the downloads so far if these files are among them."""

@@ -129,6 +129,15 @@ def test_what_the_hub_has_is_fetched_once(hub: tuple[str, list[str]], tmp_path: 
     assert ask("good/whole", "http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE="1") == found
 
 
+def test_a_download_that_broke_off_goes_on(hub: tuple[str, list[str]], tmp_path: Path) -> None:
+    found = ask("good/whole", hub[0], tmp_path)
+    weights = Path(found.splitlines()[1]) / WEIGHTS
+    weights.resolve().unlink()
+    weights.unlink()
+    assert ask("good/whole", "http://127.0.0.1:9", tmp_path).startswith("ModelUnavailable")
+    assert ask("good/whole", hub[0], tmp_path) == found and weights.is_file()
+
+
 def test_a_pipeline_of_several_repositories_is_fetched_whole(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     found = ask("old/pipeline", hub[0], tmp_path).splitlines()
     assert [Path(line).joinpath(WEIGHTS).read_bytes() for line in found[:2]] == [b"s", b"e"]

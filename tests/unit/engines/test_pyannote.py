@@ -186,6 +186,24 @@ def test_a_reference_is_recognised_and_another_is_not(demo: Diariser, conversati
 
 
 @here
+def test_a_window_is_looked_at_once_with_the_librarys_own_result(conversation: np.ndarray) -> None:
+    import torch
+    from pyannote.audio.pipelines import SpeakerDiarization
+
+    from pipelines.engines.networks.shared_frames import SharedFrames
+
+    pipeline = diariser_loader("pyannote")(SETTINGS)._pipeline  # type: ignore[attr-defined]  # it is what is compared
+    assert type(pipeline) is SharedFrames
+    file = {"waveform": torch.from_numpy(conversation)[None], "sample_rate": SAMPLE_RATE, "uri": "x"}
+    quick = pipeline(file)
+    object.__setattr__(pipeline, "__class__", SpeakerDiarization)
+    assert SharedFrames.fits(pipeline)
+    stock = pipeline(file)
+    assert stock.serialize() == quick.serialize()
+    assert np.allclose(stock.speaker_embeddings, quick.speaker_embeddings, atol=1e-5)
+
+
+@here
 def test_what_the_listener_raises_passes_through(demo: Diariser, conversation: np.ndarray) -> None:
     calls = 0
 
