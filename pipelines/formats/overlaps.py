@@ -1,5 +1,7 @@
 """Who is read first where people speak at the same time, each in a channel of their own."""
 
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
@@ -37,28 +39,34 @@ def arranged(
 def _in_turn(
     blocks: list[_Block], following: float, starts: Callable[[_Block, float], list[float]]
 ) -> Iterator[tuple[_Block, float]]:
-    pieces = [piece for block in blocks for piece in _cut(block, blocks, following, starts)]
-    pieces.sort(key=lambda piece: piece[0].start)
-    for number, piece in enumerate(pieces):
-        after = (other[0].start for other in pieces[number + 1 :])
-        yield piece, next((start for start in after if start >= _end(piece) - BRIEF_SECONDS), following)
-
-
-def _cut(
-    block: _Block, blocks: list[_Block], following: float, starts: Callable[[_Block, float], list[float]]
-) -> Iterator[_Block]:
-    """A block in pieces, each of which begins with a cue before which somebody else began."""
-    others = [other[0].start for other in blocks if other is not block and other[0].start > block[0].start]
-    if not others:
-        yield block
+    if len(blocks) == 1:
+        yield blocks[0], following
         return
-    cuts = [now for before, now in pairwise(starts(block, following)) if any(before < start <= now for start in others)]
+    begun = sorted(block[0].start for block in blocks)
+    pieces = [piece for block in blocks for piece in _cut(block, begun, starts(block, following))]
+    pieces.sort(key=lambda piece: piece[0].start)
+    begun = [piece[0].start for piece in pieces]
+    for number, piece in enumerate(pieces):
+        after = bisect_left(begun, _end(piece) - BRIEF_SECONDS, number + 1)
+        yield piece, begun[after] if after < len(begun) else following
+
+
+def _cut(block: _Block, begun: list[float], cues: list[float]) -> Iterator[_Block]:
+    """A block in pieces, each of which begins with a cue before which somebody else began.
+
+    Args:
+        block: The block.
+        begun: When each block begins, in order; of one speaker only one at a time.
+        cues: When each cue of the block would begin.
+    """
+    cuts = deque(now for before, now in pairwise(cues) if bisect_right(begun, before) < bisect_right(begun, now))
     piece: _Block = []
     for unit in block:
         if piece and cuts and unit.start >= cuts[0]:
             yield piece
             piece = []
-            cuts = [cut for cut in cuts if cut > unit.start]
+            while cuts and cuts[0] <= unit.start:
+                cuts.popleft()
         piece.append(unit)
     yield piece
 
