@@ -152,7 +152,7 @@ class Voice(Document):
     speaker: str
     """As in the turns."""
     embedding: list[float]
-    """As the diariser's model has it; comparable only with others of the same model."""
+    """As the diariser's model has it, comparable only with others of the same model; empty: too little was said."""
 
 
 class KnownVoices(Document):

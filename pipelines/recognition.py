@@ -19,11 +19,14 @@ def recognise(voices: Sequence[Voice], known: Mapping[str, Sequence[float]], sim
         similarity: Of two voices.
     """
     pairs = [
-        (similarity(voice.embedding, sample), voice.speaker, name) for voice in voices for name, sample in known.items()
+        (similarity(voice.embedding, sample), voice.speaker, name)
+        for voice in voices
+        if voice.embedding  # of somebody who said too little there is none
+        for name, sample in known.items()
     ]
     names: dict[str, str] = {}
     # Equal ones in the order in which they came.
-    for alike, speaker, name in sorted(pairs, key=lambda pair: -pair[0]):
-        if alike >= 0 and speaker not in names and name not in names.values():
+    for _, speaker, name in sorted((pair for pair in pairs if pair[0] >= 0), key=lambda pair: -pair[0]):
+        if speaker not in names and name not in names.values():
             names[speaker] = name
     return names
