@@ -172,6 +172,7 @@ def test_openai_speakers_are_recognised(
     assert [warn["detail"] for warn in job["warnings"] if warn["code"] == "known_speaker_ignored"] == [
         "The sample of the voice of Cy is of no use: it is 1.0 s long; send 2 to 10 s."
     ]
+    assert answer.headers["X-Speakers-Warning"].endswith("it is 1.0 s long; send 2 to 10 s.")
     kept = {path.name for path in (told.folder / "data" / "jobs" / job["id"]).rglob("*")}
     assert "transcript.json" in kept and not kept & {"voices", "voices.json", "0"} - {"voices"}
 

@@ -107,6 +107,20 @@ def test_everything_that_the_client_can_send(client: openai.OpenAI) -> None:
     assert all(entry.logprob is not None and entry.logprob <= 0 for entry in answer.logprobs)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_without_a_diariser_all_speakers_are_one_and_a_header_says_why(client: openai.OpenAI, stream: bool) -> None:
+    create = client.audio.transcriptions.with_raw_response.create
+    answer = create(file=SAMPLE, model="gpt-4o-transcribe-diarize", response_format="diarized_json", stream=stream)
+    assert (
+        "told apart" in answer.headers["X-Speakers-Warning"] or "tells speakers" in answer.headers["X-Speakers-Warning"]
+    )
+    if not stream:
+        assert {segment.speaker for segment in answer.parse().segments} == {"A"}
+        assert "X-Speakers-Warning" not in create(file=SAMPLE, model="gpt-4o-transcribe-diarize").headers
+    with pytest.raises(openai.BadRequestError, match=r"told apart|tells speakers"):
+        create(file=SAMPLE, model="whisper-1", extra_body={"diarise": "true"})
+
+
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def test_translations(client: openai.OpenAI) -> None:
     for response_format in ("json", "text", "srt", "verbose_json", "vtt"):

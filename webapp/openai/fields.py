@@ -58,7 +58,8 @@ class Wishes(Plain):
 
     response_format: AnyFormat = Field(  # type: ignore[assignment]  # more of them
         "json",
-        description="What the answer looks like. diarized_json has speakers told apart; where that cannot be done all are A, and warnings says why.",  # noqa: E501
+        description="What the answer looks like. diarized_json has speakers told apart; where that cannot be done, all "
+        "are A, and the header X-Speakers-Warning says why.",
     )
     stream: bool = Field(
         False,

@@ -11,8 +11,6 @@ from typing_extensions import TypedDict
 
 from pipelines.documents import Segment, Speaker, Transcript, Word
 from pipelines.languages import LANGUAGES
-from pipelines.stages.diarise import FAILED, SPEAKER_WARNINGS
-from webapp.schemas import Warn
 
 _LEAST = 1e-10
 _UNKNOWN = "english"
@@ -103,8 +101,6 @@ class TranscriptionDiarized(TypedDict):
     text: str
     segments: list[DiarizedSegment]
     usage: DurationUsage
-    warnings: NotRequired[list[Warn]]
-    """Ours: why speakers were not told apart."""
 
 
 class Translation(TypedDict):
@@ -166,29 +162,16 @@ def translated_verbose(found: Transcript, *, temperature: float) -> TranslationV
     }
 
 
-def diarized(found: Transcript, *, missing: str | None = None) -> TranscriptionDiarized:
-    """``diarized_json``.
-
-    Args:
-        found: The transcript.
-        missing: Why nobody even tried to tell speakers apart.
-    """
+def diarized(found: Transcript) -> TranscriptionDiarized:
+    """``diarized_json``."""
     name = naming(found.speakers)
-    made: TranscriptionDiarized = {
+    return {
         "task": "transcribe",
         "duration": found.duration,
         "text": found.text,
         "segments": [spoken(segment, name(segment.speaker)) for segment in found.segments],
         "usage": usage(found.duration),
     }
-    why: list[Warn] = [
-        {"code": warn.code, "detail": warn.detail} for warn in found.warnings if warn.code in SPEAKER_WARNINGS
-    ]
-    if missing:
-        why.append({"code": FAILED, "detail": missing})
-    if why:
-        made["warnings"] = why
-    return made
 
 
 def naming(speakers: Sequence[Speaker]) -> Callable[[str | None], str]:

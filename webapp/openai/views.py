@@ -1,5 +1,6 @@
 """The routes of OpenAI's audio API and of its list of models."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,6 +12,7 @@ from pipelines import transcripts
 from pipelines.documents import Transcript
 from pipelines.formats import FORMATS
 from pipelines.formats.style import StyleOptions
+from pipelines.stages.diarise import SPEAKER_WARNINGS
 from store.models import Job
 from webapp.errors import bad_option
 from webapp.forms import Form
@@ -19,7 +21,7 @@ from webapp.intake.options import JobRequest
 from webapp.models import allowed_model, model_names
 from webapp.openai import shapes, streaming
 from webapp.openai.fields import MAX_FIELD_BYTES, Plain, Wanted, Wishes, read, schemas
-from webapp.openapi import Answer, Operation, documented
+from webapp.openapi import Answer, Header, Operation, documented
 from webapp.results import open_transcript
 from webapp.services import Services, services
 from webapp.waiting import synchronous
@@ -28,6 +30,12 @@ routes = Blueprint("openai", __name__)
 
 _RELEASED = 1_663_718_400
 """When Whisper was published: what is said of every model, as nobody notes when it was made."""
+NOT_APART = "X-Speakers-Warning"
+_NOT_APART = {
+    NOT_APART: Header(
+        "Why speakers were not told apart, or not recognised, in diarized_json.", {"type": "string"}, always=False
+    )
+}
 _TEXT = {"type": "string"}
 _MEDIA = {"text/plain": _TEXT, FORMATS["srt"].media_type: _TEXT, FORMATS["vtt"].media_type: _TEXT}
 _ABOUT = (
@@ -63,7 +71,7 @@ class OpenAIModels(TypedDict):
                 "The text in the format that was asked for.",
                 shapes.Transcription | shapes.TranscriptionVerbose | shapes.TranscriptionDiarized,
                 media={**_MEDIA, "text/event-stream": _TEXT},
-                headers=JOB_HEADERS,
+                headers={**JOB_HEADERS, **_NOT_APART},
             )
         },
         problems=PROBLEMS,
@@ -159,7 +167,9 @@ def _answer(*, translate: bool) -> AnyResponse:
         with call:
             call.submit(request, reading, max_field_bytes=MAX_FIELD_BYTES)
             if wanted[0].wishes.stream:
-                return call.finish(call.hand_over(streaming.answer(s, call, wanted[0])))
+                stream = streaming.answer(s, call, wanted[0])
+                _warn(stream, wanted[0], _missing(s, wanted[0].job.options))
+                return call.finish(call.hand_over(stream))
             job = call.wait()
             return call.finish(_rendered(s, job, wanted[0], translate=translate))
     except synchronous.ClientGone:
@@ -176,7 +186,22 @@ def _rendered(s: Services, job: Job, wanted: Wanted, *, translate: bool) -> AnyR
             text = f"{transcripts.read_summary(stream).text}\n"
             return Response(text, content_type="text/plain; charset=utf-8")
         found = transcripts.read(stream)
-    return jsonify(_json(found, job, wanted, translate=translate))
+    answer = jsonify(_json(found, job, wanted, translate=translate))
+    why = [warn.detail for warn in found.warnings if warn.code in SPEAKER_WARNINGS]
+    _warn(answer, wanted, " ".join(why) or (None if found.speakers else _missing(s, job.options)))
+    return answer
+
+
+def _missing(s: Services, options: Mapping[str, Any]) -> str | None:
+    """Why nobody even tries to tell speakers apart."""
+    return None if options.get("diarise") else s.diarising.missing()
+
+
+def _warn(answer: AnyResponse, wanted: Wanted, why: str | None) -> None:
+    """Say why speakers are not told apart, where they were to be; OpenAI's own shape has no place for it."""
+    if why and wanted.wishes.response_format == "diarized_json":
+        # A header holds no other letters, and a name may have some.
+        answer.headers[NOT_APART] = " ".join(why.split()).encode("ascii", "replace").decode()
 
 
 def _json(found: Transcript, job: Job, wanted: Wanted, *, translate: bool) -> Any:
@@ -188,8 +213,7 @@ def _json(found: Transcript, job: Job, wanted: Wanted, *, translate: bool) -> An
         asked = wishes.timestamp_granularities or ["segment"]
         return shapes.verbose(found, temperature=temperature, words="word" in asked, segments="segment" in asked)
     if kind == "diarized_json":
-        missing = None if job.options.get("diarise") else services().diarising.missing()
-        return shapes.diarized(found, missing=missing)
+        return shapes.diarized(found)
     if translate:
         return {"text": found.text}
     languages = wanted.model == "gpt-transcribe"

@@ -10,7 +10,7 @@ from flask import Flask
 from openai.types import audio
 from pydantic import BaseModel
 
-from pipelines.documents import Segment, Speaker, Transcript, Warn
+from pipelines.documents import Segment, Speaker, Transcript
 from tests.unit.webapp.conftest import some_transcript
 from webapp.errors import Problem
 from webapp.intake.fingerprints import fingerprint, wishes
@@ -264,16 +264,6 @@ def test_speakers_who_are_known_have_their_names_and_no_letter_is_a_name() -> No
     known = [Speaker(id=f"SPEAKER_0{n}", name=name, seconds=1) for n, name in enumerate(["Ada", "SPEAKER_01", "A"])]
     name = shapes.naming(known)
     assert [name(one.id) for one in known] == ["Ada", "B", "A"]
-
-
-def test_why_speakers_were_not_told_apart_is_said() -> None:
-    assert "warnings" not in shapes.diarized(some_transcript())
-    assert shapes.diarized(some_transcript(), missing="Not here.")["warnings"] == [
-        {"code": "diarisation_failed", "detail": "Not here."}
-    ]
-    failed = Warn(code="diarisation_failed", detail="It failed.")
-    found = some_transcript().model_copy(update={"warnings": [failed, Warn(code="truncated", detail="x")]})
-    assert shapes.diarized(found)["warnings"] == [{"code": "diarisation_failed", "detail": "It failed."}]
 
 
 def test_a_probability_of_nothing_has_a_logarithm(services: Services) -> None:
