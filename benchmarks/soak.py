@@ -42,7 +42,10 @@ class Tally:
     interrupted: Counter[Piece] = field(default_factory=Counter)
     waiting: dict[Piece, tuple[float, int]] = field(default_factory=dict)
     """Interrupted work that nobody has begun again: since when, and how often it had been begun."""
-    recoveries: list[float] = field(default_factory=list)
+    recoveries: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds until interrupted work was begun again, and how many workers and their children were killed meanwhile."""
+    deaths: list[float] = field(default_factory=list)
+    """When workers or their children were killed."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Job -> recording."""
 
@@ -83,7 +86,8 @@ class Soak:
             for piece, (since, attempts) in list(self.tally.waiting.items()):
                 step = session.get(Step, piece)
                 if step is None or step.status == "done" or step.attempts > attempts:
-                    self.tally.recoveries.append(time.monotonic() - since)
+                    meanwhile = sum(at > since for at in self.tally.deaths)
+                    self.tally.recoveries.append((time.monotonic() - since, meanwhile))
                     del self.tally.waiting[piece]
 
     def kill(self) -> None:
@@ -91,6 +95,7 @@ class Soak:
         what = self.random.choices(["child", "worker", "web", "beat", "net", "redis"], [6, 6, 2, 1, 1, 1])[0]
         stack = self.stack
         if what in ("child", "worker"):
+            self.tally.deaths.append(time.monotonic())
             name = self.random.choice(["cpu", "gpu1", "gpu2"])
             group = stack.processes[name].pid
             os.killpg(group, signal.SIGSTOP)
@@ -165,14 +170,16 @@ class Soak:
             for step in session.scalars(select(Step)):
                 again = max(0, step.attempts - 1)
                 doubled += max(0, again - self.tally.interrupted[(step.job_id, step.stage, step.item)])
-        slowest = max(self.tally.recoveries, default=0.0)
         lost = len(self.tally.jobs) - states["done"]
         kills = ", ".join(f"{n} {what}" for what, n in self.tally.kills.most_common())
         print(f"jobs {len(self.tally.jobs)}: {dict(states)}; made more than once: {made - len(self.tally.jobs)}")
         print(f"kills {self.tally.kills.total()}: {kills}; pieces of work interrupted: {len(self.tally.recoveries)}")
         print(f"lost {lost}, different transcripts {different}, done twice without need {doubled}")
-        middle = sorted(self.tally.recoveries)[len(self.tally.recoveries) // 2] if self.tally.recoveries else 0.0
-        print(f"begun again after {middle:.1f} s (median), {slowest:.1f} s (slowest)")
+        found = sorted(self.tally.recoveries, reverse=True) or [(0.0, 0)]
+        alone = [seconds for seconds, meanwhile in found if not meanwhile]
+        print(f"begun again after {found[len(found) // 2][0]:.1f} s (median)")
+        print(f"  of {len(alone)} with no other worker killed meanwhile, at the latest {max(alone, default=0.0):.1f} s")
+        print("  slowest:", ", ".join(f"{seconds:.1f} s ({n} more killed meanwhile)" for seconds, n in found[:5]))
         return lost + different + doubled + made - len(self.tally.jobs)
 
 

@@ -23,7 +23,7 @@ from cli.credentials import kept_key
 from cli.places import fits
 from cli.preflight import database_trouble
 from config.settings import Settings
-from pipelines.engines import EngineSettings, resolve
+from pipelines.engines import EngineSettings, diarisers, resolve
 from pipelines.errors import LonghandError
 
 Level = Literal["ok", "note", "bad"]
@@ -81,7 +81,8 @@ def examine(client: Client) -> Iterator[Finding]:
     yield Finding("ok", "settings", f"valid; {len(settings.model_fields_set)} of them set")
     for sentence in misspelt(os.environ):
         yield Finding("note", "settings", sentence)
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (ffmpeg, redis, broker, device, data, record, model)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...]
+    checks = (ffmpeg, redis, broker, device, data, record, model, diariser)
     for check in checks:
         yield from check(settings)
     yield from server(client, settings)
@@ -176,6 +177,21 @@ def device(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "ok", "device", f"models run on {'the CPU' if name == 'cpu' else f'{there or 1} GPU(s)'} in {numbers}"
         )
+
+
+def diariser(settings: Settings) -> Iterator[Finding]:
+    """Whether speakers can be told apart."""
+    if not diarisers.installed():
+        level: Level = "bad" if settings.diarisation == "on" else "note"
+        detail = f"pyannote.audio is not installed, so speakers are not told apart: `{diarisers.INSTALL}` installs it"
+        yield Finding(level, "speakers", detail)
+        return
+    try:
+        choice = preflight.choose_diariser(settings)
+    except preflight.Refused as error:
+        yield Finding("bad", "speakers", str(error))
+        return
+    yield Finding("ok", "speakers", f"told apart with {choice.model}, because {choice.reason}")
 
 
 def data(settings: Settings) -> Iterator[Finding]:

@@ -121,6 +121,7 @@ class ChannelJoiner:
         self._plan = plan
         self._joiners = {channel or 0: joining.Joiner(own) for channel, own in apart(plan).items()}
         self._waiting: dict[int, deque[Segment]] = {channel: deque() for channel in self._joiners}
+        self._earliest = {channel: one.earliest() for channel, one in self._joiners.items()}
         self._added = 0
         self._given = 0
 
@@ -139,6 +140,7 @@ class ChannelJoiner:
             raise ValueError(f"{wanted} is to come, this is chunk {part.index}")
         channel = chunks[number].channel or 0
         self._waiting[channel] += self._joiners[channel].add(part)
+        self._earliest[channel] = self._joiners[channel].earliest()
         self._added += 1
         return list(self._certain())
 
@@ -148,7 +150,7 @@ class ChannelJoiner:
             segment = self._waiting[channel][0]
             # Until then somebody may yet turn out to have answered.
             last = segment.words[-1].start if segment.words else segment.start
-            if any(other.earliest() < last for number, other in self._joiners.items() if number != channel):
+            if any(known < last for number, known in self._earliest.items() if number != channel):
                 return
             self._waiting[channel].popleft()
             if at := self._answered(channel, segment):

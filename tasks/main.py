@@ -38,6 +38,7 @@ def _child(**_: Any) -> None:
     worker.store.reopen()
     if not worker.queues:
         worker.queues = sorted(app.amqp.queues.consume_from)
-    if worker.serves_models():
+    if worker.serves("models"):
         worker.preload()
+    if worker.serves("models", "diarisers"):
         worker.keep_announcing()

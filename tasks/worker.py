@@ -89,7 +89,7 @@ class Worker:
             preload=preload,
             model_cache=s.model_cache,
         )
-        return AliasedModels(Holder(settings, loader(s.whisper_engine), on_change=self.announce_models), s)
+        return AliasedModels(Holder(settings, loader(s.whisper_engine), on_change=lambda _: self.announce()), s)
 
     @cached_property
     def diarisers(self) -> Diarisers:
@@ -104,11 +104,13 @@ class Worker:
             cpu_threads=s.whisper_cpu_threads,
             model_cache=s.model_cache,
         )
-        return OneDiariser(settings, diariser_loader(s.diarisation_engine))
+        return OneDiariser(settings, diariser_loader(s.diarisation_engine), on_change=self.announce)
 
-    def announce_models(self, loaded: list[dict[str, str]]) -> None:
+    def announce(self) -> None:
         """Tell everybody which models are in this process's memory."""
-        self.store.events.holds(self.name, loaded)
+        # What nobody asked for yet is not made for this.
+        made = [vars(self)[name] for name in ("models", "diarisers") if name in vars(self)]
+        self.store.events.holds(self.name, [model for one in made for model in one.loaded()])
 
     def keep_announcing(self) -> None:
         """Tell it again and again, for as long as the process lives: what is told is forgotten after a while."""
@@ -116,13 +118,13 @@ class Worker:
         def tell() -> None:
             while True:
                 time.sleep(PRESENCE_SECONDS / 3)
-                self.announce_models(self.models.loaded())
+                self.announce()
 
         threading.Thread(target=tell, name="announce", daemon=True).start()
 
-    def serves_models(self) -> bool:
-        """Whether one of its queues brings work that needs a model."""
-        return any("models" in s.needs and s.queue in self.queues for s in self.stages.values())
+    def serves(self, *tools: str) -> bool:
+        """Whether one of its queues brings work that needs one of these: ``models``, ``diarisers``."""
+        return any(s.needs & {*tools} and s.queue in self.queues for s in self.stages.values())
 
     def preload(self) -> None:
         """Load the models that every request may want. A failure is logged; the jobs that need them will say so too."""

@@ -190,7 +190,7 @@ def _passed(probe: Future[Any]) -> bool:
 def _model(s: Services, workers: list[Worker]) -> Model:
     needing = {stage.queue for stage in s.flow.stages.values() if "models" in stage.needs}
     serving = [worker for worker in workers if needing & set(worker.queues)]
-    loaded = [model for worker in serving for model in worker.models]
+    loaded = [model for worker in serving for model in worker.models if "kind" not in model]
     names = dict.fromkeys(public_model(s.settings, model["name"]) for model in loaded)
     return {
         "status": "ok" if loaded else "loading" if serving else "unavailable",

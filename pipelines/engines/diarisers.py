@@ -97,6 +97,9 @@ class Diarisers(Protocol):
             pipelines.errors.ModelUnavailable: It is not installed, or cannot be fetched now.
         """
 
+    def loaded(self) -> list[dict[str, str]]:
+        """``{"name", "device", "compute_type", "kind": "diariser"}`` of what is in memory."""
+
 
 DiariserLoader = Callable[[DiariserSettings], Diariser]
 _engines: dict[str, DiariserLoader] = {}

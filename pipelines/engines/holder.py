@@ -95,11 +95,15 @@ class OneDiariser:
     Args:
         settings: Which one.
         load: Loads it.
+        on_change: Called when it has been loaded.
     """
 
-    def __init__(self, settings: DiariserSettings, load: DiariserLoader) -> None:
+    def __init__(
+        self, settings: DiariserSettings, load: DiariserLoader, *, on_change: Callable[[], None] | None = None
+    ) -> None:
         self._settings = settings
         self._load = load
+        self._on_change = on_change
         self._diariser: Diariser | None = None
         self._lock = Lock()
 
@@ -115,4 +119,12 @@ class OneDiariser:
             if self._diariser is None:
                 _log.info("loading the model %s for telling speakers apart", self._settings.model)
                 self._diariser = self._load(self._settings)
+                if self._on_change is not None:
+                    self._on_change()
             return self._diariser
+
+    def loaded(self) -> list[dict[str, str]]:
+        """What is in memory, as ``Diarisers.loaded`` has it; never waits for it to load."""
+        there = self._diariser
+        kept = {"device": there.device, "compute_type": "float32", "kind": "diariser"} if there else {}
+        return [{"name": there.name, **kept}] if there else []

@@ -19,8 +19,9 @@ SECONDS = 120
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a recording; by the content it does not matter that it is no MP3."""
+    """With a recording, where by the content it does not matter that it is no MP3, and a call."""
     shutil.copy(ROOT / "models" / "demo" / "sample.flac", tmp_path / "talk.mp3")
+    shutil.copy(ROOT / "tests" / "samples" / "stereo_diarization.wav", tmp_path / "call.wav")
     return tmp_path
 
 
@@ -43,6 +44,7 @@ def test_the_shell_commands_run_in_order(stack: Stack, folder: Path) -> None:
     assert (folder / "talk.srt").read_text("utf-8").startswith("1\n00:00:0")
     assert (folder / "begin.bin").stat().st_size == 1024
     assert "Idempotency-Replayed: true" in said and "event: done" in said
+    assert "<v Ada>" in said and "<v Grace>" in said
     assert '"status":"cancelled"' in said.replace(" ", "") or '"code":"conflict"' in said.replace(" ", "")
 
 

@@ -1,6 +1,8 @@
+import wave
 from itertools import pairwise
 
 import jiwer
+import numpy as np
 import pytest
 import recordings
 from folder_files import FolderFiles
@@ -232,3 +234,30 @@ def test_ending_the_vote_early_changes_nothing(rows):
     early = vote(heard, len(heard))
     assert full[early.language] == pytest.approx(max(full.values()))
     assert 0 <= early.probability <= 1
+
+
+def test_speech_of_several_channels_counts_once_in_order():
+    spans = [[Span(start=1, end=4), Span(start=20, end=30)], [Span(start=3, end=6)], [Span(start=25, end=31)]]
+    chunks = [
+        Chunk(index=n, start=0, end=40, spans=own, channel=channel)
+        for n, (own, channel) in enumerate(zip(spans, (1, 2, 2), strict=True))
+    ]
+    found = speech(ChunkPlan(duration=40, speech_seconds=22, chunks=chunks, seams=[15]))
+    assert [(span.start, span.end) for span in found] == [(1, 4), (4, 6), (20, 30), (30, 31)]
+
+
+def test_a_chunk_is_heard_in_its_channel_only(tmp_path, models):
+    left, right = recordings.utterance(7), recordings.utterance(8)
+    samples = np.zeros((max(len(left.audio), len(right.audio)), 2), np.float32)
+    samples[: len(left.audio), 0], samples[: len(right.audio), 1] = left.audio, right.audio
+    with wave.open(str(tmp_path / "audio.wav"), "wb") as out:
+        out.setparams((2, 2, 16_000, 0, "NONE", ""))
+        out.writeframes((samples * 32767).astype("<i2").tobytes())
+    whole = Span(start=0, end=len(samples) / 16_000)
+    chunks = [Chunk(index=n, start=0, end=whole.end, spans=[whole], channel=n + 1) for n in (0, 1)]
+    plan = ChunkPlan(duration=whole.end, speech_seconds=2 * whole.end, chunks=chunks, seams=[])
+    (tmp_path / "chunks.json").write_text(plan.model_dump_json())
+    for number, said in enumerate((left, right)):
+        run("transcribe", tmp_path, models, item=number, language="en")
+        heard = " ".join(segment.text for segment in transcript(tmp_path, number).segments)
+        assert jiwer.wer(spoken(said.text), spoken(heard)) < 0.3

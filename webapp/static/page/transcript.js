@@ -10,6 +10,8 @@ const BLOCK = 40;
 const BATCH = 10 * BLOCK;
 /** How long people who scroll themselves are left alone, in ms. */
 const LEAVE_ALONE = 5000;
+/** How many people speak at the same time at most: each has a channel. */
+const AT_ONCE = 16;
 
 export class TranscriptView {
   /** seek(seconds): called when a word or a time is chosen. */
@@ -124,9 +126,16 @@ export class TranscriptView {
     else if (event.target.closest(".time")) this.seek(row.segment.start);
   }
 
+  /** The row of what is being said; of several people at once, of the one who began last. */
+  at(time) {
+    const begun = last(this.rows, (one) => one.segment.start <= time);
+    for (let n = begun; n >= 0 && n > begun - AT_ONCE; n--) if (this.rows[n].segment.end >= time) return this.rows[n];
+    return this.rows[begun] ?? null;
+  }
+
   /** Mark what is being said at a time. */
   follow(time) {
-    const row = this.rows[last(this.rows, (one) => one.segment.start <= time)] ?? null;
+    const row = this.at(time);
     if (row !== this.now.row) this.moveTo(row);
     if (!row?.segment.words?.length) return;
     this.draw(row);
