@@ -188,7 +188,8 @@ def _json(found: Transcript, job: Job, wanted: Wanted, *, translate: bool) -> An
         asked = wishes.timestamp_granularities or ["segment"]
         return shapes.verbose(found, temperature=temperature, words="word" in asked, segments="segment" in asked)
     if kind == "diarized_json":
-        missing = None if job.options.get("diarise") else services().diarising.missing()
+        told = job.options.get("diarise") or job.options.get("channels") == "split"
+        missing = None if told else services().diarising.missing()
         return shapes.diarized(found, missing=missing)
     if translate:
         return {"text": found.text}
