@@ -1,8 +1,9 @@
 """Do memory and open files of any process grow with the number of jobs?
 
 Usage: ``python -m benchmarks.steady [--jobs 500]``. Clips of six seconds, eight in flight; every process is looked at
-after the first fifth, when all of it has had its turn, and at the end. Two figures of memory: what is in memory (resident),
-and what of it no other process shares: that grows without a byte more where a process and its child stop sharing a page.
+after the first fifth, when all of it has had its turn, and at the end. Two figures of memory: what is in memory
+(resident), and what of it no other process shares: that grows without a byte more where a process and its child stop
+sharing a page.
 """
 
 import argparse

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TETHER = Path(__file__).with_name("tether.py")
 WEB_STOP_SECONDS = 12
 """A little longer than gunicorn's graceful_timeout."""
-SILENT = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+SILENT = {
+    "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYANNOTE_METRICS_ENABLED": "0", "DO_NOT_TRACK": "1",
+}  # fmt: skip
 """Libraries that would tell their makers what they are used for must know this before they are imported."""
 
 

@@ -82,7 +82,7 @@ def _pairs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dic
 @click.option("--temperature", type=click.FloatRange(0, 1), help="0: the likeliest text.")
 @click.option("--beam-size", type=click.IntRange(1, 20), help="Candidates followed at once.")
 @click.option("--no-vad", "vad_filter", flag_value="false", default=None, help="Also look at what sounds like silence.")
-@click.option("--diarise", is_flag=True, default=None, help="Tell speakers apart.")
+@click.option("--diarise", flag_value="true", default=None, help="Tell speakers apart.")
 @click.option("--num-speakers", type=click.IntRange(1, 50), help="How many people speak, with --diarise.")
 @click.option("--min-speakers", type=click.IntRange(1, 50), help="At least so many people speak.")
 @click.option("--max-speakers", type=click.IntRange(1, 50), help="At most so many people speak.")

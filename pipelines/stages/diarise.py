@@ -82,7 +82,8 @@ def diarise(files: Files, options: DiariseOptions, progress: Progress, *, diaris
         turns = diariser.diarise(WavReader(stream), count, progress)
     if files.has(KNOWN):
         turns = _recognised(turns, files, diariser, limits, progress)
-    files.write("turns.json", turns)
+    # What identifies people is not kept: nothing after this needs it.
+    files.write("turns.json", turns.model_copy(update={"voices": []}))
 
 
 def _recognised(turns: Turns, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> Turns:

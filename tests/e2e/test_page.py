@@ -86,6 +86,8 @@ def test_from_a_file_to_its_subtitles(page: Page, stack: Stack, tmp_path: Path) 
     recording.write_bytes(SAMPLE.read_bytes())
     page.wait("document.querySelector('#option-language')")
     assert page.run("[...document.querySelectorAll('#option-language option')].length") > 90
+    # Speakers cannot be told apart in this installation, and channels can.
+    assert count(page, "#option-diarise, #option-num_speakers") == 0 and count(page, "#option-channels") == 1
     page.choose("#files", recording)
     page.wait("document.querySelector('.chosen .name').textContent.includes('<img')")
     page.click("form button.main")

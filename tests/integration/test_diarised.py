@@ -173,8 +173,10 @@ def test_openai_speakers_are_recognised(
         "The sample of the voice of Cy is of no use: it is 1.0 s long; send 2 to 10 s."
     ]
     assert answer.headers["X-Speakers-Warning"].endswith("it is 1.0 s long; send 2 to 10 s.")
-    kept = {path.name for path in (told.folder / "data" / "jobs" / job["id"]).rglob("*")}
-    assert "transcript.json" in kept and not kept & {"voices", "voices.json", "0"} - {"voices"}
+    (folder,) = (told.folder / "data" / "jobs").rglob(job["id"])
+    kept = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"transcript.json", "turns.json"} <= kept and not kept & {"voices.json", "0", "1", "2"}
+    assert json.loads((folder / "turns.json").read_text())["voices"] == []
 
 
 def test_openai_streams_segments_with_their_speakers(

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import openai
 import pytest
 import recordings
+import soundfile
 from openai.types import audio
 from pydantic import BaseModel
 
@@ -68,8 +70,10 @@ def test_all_formats_with_all_granularities(
         assert plain(" ".join(w.word for w in answer.words or [])) in ("", plain(text))
     elif response_format == "diarized_json":
         assert isinstance(answer, audio.TranscriptionDiarized)
-        check(answer)
+        check(answer, "warnings")
         assert {s.speaker for s in answer.segments} == {"A"}
+        (warning,) = (answer.model_extra or {})["warnings"]
+        assert warning["code"] == "diarisation_failed" and "speakers" in warning["detail"].lower()
     elif response_format == "json":
         check(answer)
     elif response_format in ("srt", "vtt"):
@@ -129,6 +133,18 @@ def test_translations(client: openai.OpenAI) -> None:
         if response_format == "verbose_json":
             check(answer, "task")
             assert answer.language == "english" and answer.segments
+
+
+def test_channels_are_speakers_where_no_others_can_be_told_apart(client: openai.OpenAI, tmp_path: Path) -> None:
+    heard, rate = soundfile.read(SAMPLE)
+    half, both = len(heard) // 2, np.zeros((len(heard), 2))
+    both[:half, 0], both[half:, 1] = heard[:half], heard[half:]
+    soundfile.write(tmp_path / "call.wav", both, rate)
+    answer = client.audio.transcriptions.create(
+        file=tmp_path / "call.wav", model="whisper-1", response_format="diarized_json", extra_body={"channels": "split"}
+    )
+    check(answer)
+    assert list(dict.fromkeys(s.speaker for s in answer.segments)) == ["A", "B"]
 
 
 def test_streams(client: openai.OpenAI) -> None:

@@ -194,7 +194,8 @@ def _rendered(s: Services, job: Job, wanted: Wanted, *, translate: bool) -> AnyR
 
 def _missing(s: Services, options: Mapping[str, Any]) -> str | None:
     """Why nobody even tries to tell speakers apart."""
-    return None if options.get("diarise") else s.diarising.missing()
+    told = options.get("diarise") or options.get("channels") == "split"
+    return None if told else s.diarising.missing()
 
 
 def _warn(answer: AnyResponse, wanted: Wanted, why: str | None) -> None:

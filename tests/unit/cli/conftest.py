@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 Answer = tuple[int, dict[str, str], bytes]
+_KEPT = 1 << 16
 
 
 @dataclass
@@ -19,6 +20,8 @@ class ScriptedServer:
     answers: list[Answer] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, str], int]] = field(default_factory=list)
     """Method, path, headers (names in lower case), length of the body."""
+    bodies: list[bytes] = field(default_factory=list)
+    """What was sent with each, as far as a form goes."""
     url: str = ""
 
     def says(self, status: int, content: Any, **headers: str) -> None:
@@ -33,8 +36,12 @@ def server() -> Iterator[ScriptedServer]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             left = length = int(self.headers.get("Content-Length") or 0)
+            kept = b""
             while left:
-                left -= len(self.rfile.read(min(left, 1 << 20)))
+                block = self.rfile.read(min(left, 1 << 20))
+                left -= len(block)
+                kept = (kept + block)[:_KEPT]
+            script.bodies.append(kept)
             named = {name.lower(): value for name, value in self.headers.items()}
             script.asked.append((self.command, self.path, named, length))
             status, headers, body = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]

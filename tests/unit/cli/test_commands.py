@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,23 @@ def test_the_text_of_one_recording_is_the_output(server: ScriptedServer, recordi
         "/v1/jobs/j1",
         "/v1/jobs/j1/transcript.txt",
     ]
+
+
+def test_speakers_are_asked_for_with_the_fields_of_the_api(server: ScriptedServer, recording: Path) -> None:
+    script(server, b"Ada: Good morning.\n")
+    result = run("transcribe", recording, "--diarise", "--num-speakers", "2", url=server.url)
+    assert (result.exit_code, result.stdout) == (0, "Ada: Good morning.\n")
+    sent = dict(re.findall(rb'name="(\w+)"\r\n\r\n(.*?)\r\n', server.bodies[0]))
+    assert (sent[b"diarise"], sent[b"num_speakers"]) == (b"true", b"2")
+    assert not sent.keys() & {b"min_speakers", b"max_speakers", b"channels"}
+
+
+def test_what_the_server_cannot_do_is_told_in_its_own_words(server: ScriptedServer, recording: Path) -> None:
+    server.says(
+        400, {"detail": "Speakers cannot be told apart; install it with `make diarise`.", "code": "invalid_option"}
+    )
+    result = run("transcribe", recording, "--diarise", url=server.url)
+    assert result.exit_code == 1 and "install it with `make diarise`." in result.stderr
 
 
 def test_results_go_to_a_folder_under_the_name_of_the_recording(server: ScriptedServer, recording: Path) -> None:

@@ -25,6 +25,10 @@ const GROUPS = [
 ];
 // Of no use where speakers cannot be told apart.
 const APART = ["diarise", "num_speakers", "min_speakers", "max_speakers"];
+const HINTS = {
+  num_speakers: "If you know it, with “Tell speakers apart”.", min_speakers: "If you know only that.", max_speakers: "If you know only that.",
+  channels: "For calls, and recorders with a microphone for each person.",
+};
 const CHANNELS = { mix: "All as one", split: "Each is a speaker" };
 const TASKS = { transcribe: "Text as spoken", translate: "Translation to English" };
 
@@ -44,6 +48,7 @@ export async function options() {
     el("fieldset", {}, el("legend", {}, title), ...fields.map((name) => add(name, control(name, schema[name], there)))),
   );
   restore(controls);
+  couple(controls);
   return {
     node: el("div", { class: "options" }, el("div", { class: "first" }, first), el("details", {}, el("summary", {}, "More options"), el("div", { class: "more" }, more))),
     values() {
@@ -51,6 +56,22 @@ export async function options() {
       return Object.fromEntries([...controls].map(([name, one]) => [name, one.value()]).filter(([, value]) => value !== null));
     },
   };
+}
+
+/** Keep out of reach what the other choices leave no meaning. */
+function couple(controls) {
+  const [apart, exactly, least, most] = APART.map((name) => controls.get(name)?.field);
+  const channels = controls.get("channels")?.field;
+  if (!apart || !exactly) return;
+  const update = () => {
+    exactly.disabled = !apart.checked;
+    least.disabled = most.disabled = !apart.checked || exactly.value.trim() !== "";
+    if (!channels) return;
+    channels.disabled = apart.checked;
+    apart.disabled = !apart.checked && channels.value === "split";
+  };
+  for (const field of [apart, exactly, channels]) field?.addEventListener("input", update);
+  update();
 }
 
 /** Names of the models that may be chosen; null where the server does not tell. */
@@ -103,7 +124,7 @@ function control(name, property, there) {
 }
 
 function labelled(name, property, field) {
-  const hint = property?.description;
+  const hint = property && (HINTS[name] ?? property.description);
   if (hint) field.setAttribute("aria-describedby", `hint-${name}`);
   return el(
     "div",
@@ -120,7 +141,7 @@ function select(name, choices, property) {
   return {
     node: FIRST.includes(name) ? labelled(name, null, field) : labelled(name, property, field),
     field,
-    value: () => (field.value === "" || field.value === usual ? null : field.value),
+    value: () => (field.disabled || field.value === "" || field.value === usual ? null : field.value),
   };
 }
 
@@ -148,7 +169,7 @@ function written(name, found, property) {
     min: found.minimum, max: found.maximum, step: number ? (found.type === "integer" ? 1 : "any") : null,
     placeholder: property.default === null || typeof property.default === "object" ? null : property.default,
   });
-  return { node: labelled(name, property, field), field, value: () => field.value.trim() || null };
+  return { node: labelled(name, property, field), field, value: () => (field.disabled ? null : field.value.trim() || null) };
 }
 
 function checkboxes(name, choices, property) {

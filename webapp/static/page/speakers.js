@@ -5,6 +5,12 @@ import { announce, button, el, notice } from "./dom.js";
 import { span } from "./words.js";
 
 const LONGEST = 100;
+const COLOURS = 6;
+
+/** Class for the colour of a speaker, by the place among all; the name says the same. */
+export function colour(place) {
+  return place < 0 ? null : `voice-${place % COLOURS}`;
+}
 
 /**
  * The speakers of a transcript.
@@ -13,11 +19,16 @@ const LONGEST = 100;
 export function speakerList(job, transcript, renamed) {
   const speakers = new Map(transcript.speakers.map((one) => [one.id, one]));
   const name = (id) => speakers.get(id)?.name ?? id;
-  const list = el("ul", { class: "speakers", "aria-label": "Speakers" });
-  const draw = () => list.replaceChildren(...[...speakers.values()].map((one) => {
-    const label = button(name(one.id), () => edit(one.id, label), { class: "speaker", title: "Rename", "aria-label": `Rename ${name(one.id)}` });
-    return el("li", {}, label, el("span", { class: "hint" }, ` ${span(one.seconds)}`));
+  const labels = new Map();
+  const list = el("ul", { class: "speakers", "aria-label": "Speakers" }, [...speakers.values()].map((one, place) => {
+    const label = button("", () => edit(one.id, label), { class: "speaker", title: "Rename" });
+    labels.set(one.id, label);
+    return el("li", { class: colour(place) }, label, el("span", { class: "hint" }, ` ${span(one.seconds)}`));
   }));
+  const draw = () => labels.forEach((label, id) => {
+    label.textContent = name(id);
+    label.setAttribute("aria-label", `Rename ${name(id)}`);
+  });
   const edit = (id, label) => rename(label, name(id), async (text) => {
     const answer = await request(`v1/jobs/${job.id}/speakers`, {
       method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ [id]: text || null }),
@@ -52,8 +63,10 @@ function rename(label, before, save) {
     }
   };
   field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault(); // else the key presses the name, which has the focus from here on, and asks anew
     if (event.key === "Enter") accept();
-    else if (event.key === "Escape") end();
+    else end();
   });
   field.addEventListener("blur", accept);
   label.replaceWith(field);

@@ -2,6 +2,7 @@
 // Rows stand in blocks, because what is watched and left out of drawing costs something each.
 
 import { el, reducedMotion } from "./dom.js";
+import { colour } from "./speakers.js";
 import { clock } from "./words.js";
 
 const UNSURE = 0.5;
@@ -20,6 +21,7 @@ export class TranscriptView {
     this.changed = () => {}; // for the search: a row's text was drawn anew
     this.rows = [];
     this.names = (id) => id;
+    this.places = []; // ids of the speakers, in order
     this.now = { row: null, word: null };
     this.alone = 0;
     this.blocks = [];
@@ -35,6 +37,7 @@ export class TranscriptView {
   /** Show a whole transcript. */
   async set(transcript, names) {
     this.names = names;
+    this.places = transcript.speakers.map((one) => one.id);
     this.language = transcript.language;
     for (let n = 0; n < transcript.segments.length; n += BATCH) {
       this.add(transcript.segments.slice(n, n + BATCH));
@@ -65,12 +68,22 @@ export class TranscriptView {
     const row = { segment, n: this.rows.length, drawn: false, text: text(segment) };
     const time = clock(segment.start);
     row.body = el("p", { dir: "auto", lang: segment.language ?? this.language ?? null }, row.text);
-    row.speaker = segment.speaker && segment.speaker !== before?.speaker
-      ? el("button", { type: "button", class: "speaker", title: "Rename" }, this.names(segment.speaker)) : null;
-    row.node = el("li", { "data-row": row.n }, row.speaker,
+    row.speaker = segment.speaker && segment.speaker !== before?.speaker ? this.label(segment.speaker) : null;
+    row.node = el("li", { "data-row": row.n, class: this.colour(segment.speaker) }, row.speaker,
       this.seek ? el("button", { type: "button", class: "time", "aria-label": `Play from ${time}` }, time) : el("span", { class: "time" }, time), row.body);
     this.rows.push(row);
     return row;
+  }
+
+  /** Who speaks from here on; with a name that can be changed once the job is done. */
+  label(id) {
+    const attributes = this.seek ? { type: "button", title: "Rename" } : {};
+    return el(this.seek ? "button" : "span", { ...attributes, class: "speaker" }, this.names(id));
+  }
+
+  colour(id) {
+    if (id && !this.places.includes(id)) this.places.push(id); // under way, nobody knows yet how many will come
+    return colour(this.places.indexOf(id));
   }
 
   near(node, is) {
