@@ -79,6 +79,10 @@ class Joiner:
             return len(self._words)
         left = self._plan.chunks[number - 1].end + REACH if number else float("-inf")
         right = self._plan.chunks[self._added].start - REACH
+        last = self._words[-1] if self._words else None
+        if last and last.part == number and left < last.start and last.end < right:
+            # Nothing that the next chunk hears can touch it, and that may be hours away.
+            return len(self._words)
         for at in range(len(self._words) - 1, 0, -1):
             one, other = self._words[at - 1], self._words[at]
             # Inside one chunk, away from both its seams, the words stand as they were heard.
@@ -87,11 +91,17 @@ class Joiner:
                 return at
         return 0
 
+    def _begins(self) -> float:
+        """Before when nothing more is said."""
+        if self._added == len(self._plan.chunks):
+            return self._plan.duration
+        return self._plan.chunks[self._added].start
+
     def _settle(self, count: int) -> list[Segment]:
         """Give out that many words as segments."""
         words, self._words = self._words[:count], self._words[count:]
         ordered = _in_order(_adopt(words), self._plan.duration, earliest=self._floor)
-        following = self._words[0].start if self._words else self._plan.duration
+        following = self._words[0].start if self._words else self._begins()
         pieces = _tidy(_rebuild(ordered, self._sources), self._plan.duration, self._given, self._floor, following)
         self._given += len(pieces)
         self._floor = max(self._floor, *(piece.end for piece in pieces), 0.0)

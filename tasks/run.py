@@ -139,7 +139,12 @@ def _go_without(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim
         ours = not isinstance(final, InputError | OptionsError)
         log.error("%s of job %s is given up", stage.name, piece.job_id, exc_info=final if ours else None)
         code, detail = describe(final)
-        _do(worker, stage.after(LonghandError(detail, code=code)), piece, claim)
+        try:
+            _do(worker, stage.after(LonghandError(detail, code=code)), piece, claim)
+        except (Cancelled, HandedBack):
+            raise
+        except Exception as error:
+            _explain(worker, task, piece, claim, error)
 
 
 def _explain(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: Exception) -> NoReturn:

@@ -167,11 +167,11 @@ def retry(job_id: str) -> AnyResponse:
         raise Problem(409, "The recording is not kept any more, so the job cannot be tried again; send it again.")
     limits.check_audio(s)
     backlog.check(s, account=job.owner)
+    known = [s.flow.stages[name] for name in job.stages if name in s.flow.stages]
     lost = [
-        name
-        for name in job.stages
-        if name in s.flow.stages
-        and not all(s.store.files.exists(job_id, file) for file in s.flow.stages[name].temporary)
+        stage.name
+        for stage in known
+        if not all(s.store.files.exists(job_id, file) for file in set(stage.temporary) & set(stage.writes))
     ]
     if not jobs.retry(s.store.database, job_id, anew=lost):
         job = find_job(s, job_id)

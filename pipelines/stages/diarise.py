@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipelines.documents import KnownVoices, Turns, Warn
 from pipelines.engines.diarisers import Diariser, Diarisers, SpeakerCount
-from pipelines.errors import Cancelled, LonghandError
+from pipelines.errors import InputError, LonghandError, TooLong
 from pipelines.media import normalise
 from pipelines.options import Diarise
 from pipelines.recognition import recognise
@@ -19,6 +19,8 @@ MAX_KNOWN = 4
 """People of whom samples may come with a recording."""
 SAMPLE_SECONDS = (2.0, 10.0)
 """How long a sample of a voice must be at least and may be at most."""
+_LOOK_SECONDS = 30.0
+"""A sample is looked at no longer than this, of its sound and of our time."""
 _ROUNDING = 0.1
 """Seconds that a sample may be shorter or longer: codecs pad and cut."""
 MAX_SPEAKERS = 50
@@ -67,7 +69,7 @@ def without_speakers(files: Files, error: LonghandError) -> None:
     reads=["audio.wav", f"{KNOWN}?", *(f"{sample_name(n)}?" for n in range(MAX_KNOWN))],
     writes=["turns.json"],
     # Of people's voices nothing is kept that is not needed.
-    temporary=[KNOWN, *(sample_name(n) for n in range(MAX_KNOWN))],
+    temporary=[sample_name(n) for n in range(MAX_KNOWN)],
     when=lambda options: bool(options.diarise),
     otherwise=without_speakers,
     weight=30,
@@ -77,43 +79,55 @@ def diarise(files: Files, options: DiariseOptions, progress: Progress, *, diaris
     progress(0, 1)
     diariser = diarisers.get()
     progress(0, 1)  # loading may have taken a while
+    # First, so that nothing that is wrong with them can cost the hours that the recording may take.
+    known, warnings = _known(files, diariser, limits, progress) if files.has(KNOWN) else ({}, [])
     count = SpeakerCount(exactly=options.num_speakers, at_least=options.min_speakers, at_most=options.max_speakers)
     with files.open("audio.wav") as stream:
         turns = diariser.diarise(WavReader(stream), count, progress)
-    if files.has(KNOWN):
-        turns = _recognised(turns, files, diariser, limits, progress)
-    # What identifies people is not kept: nothing after this needs it.
-    files.write("turns.json", turns.model_copy(update={"voices": []}))
+    found = {
+        "names": recognise(turns.voices, known, diariser.similarity),
+        "warnings": [*turns.warnings, *warnings],
+        # What identifies people is not kept: nothing after this needs it.
+        "voices": [],
+    }
+    files.write("turns.json", turns.model_copy(update=found))
 
 
-def _recognised(turns: Turns, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> Turns:
-    """With the names of those whose samples came along; a sample that is of no use is warned of."""
-    samples: dict[str, list[float]] = {}
+def _known(
+    files: Files, diariser: Diariser, limits: Limits, progress: Progress
+) -> tuple[dict[str, list[float]], list[Warn]]:
+    """The voices of those whose samples came along, by name; and warnings of samples that are of no use."""
+    voices: dict[str, list[float]] = {}
     warnings: list[Warn] = []
     for number, name in enumerate(files.read(KNOWN, KnownVoices).names):
-        progress(1, 1)
+        progress(0, 1)
         try:
-            samples[name] = _embedded(number, files, diariser, limits, progress)
-        except Cancelled:
-            raise
-        except LonghandError as error:
+            voices[name] = _voice(number, files, diariser, limits, progress)
+        except (_Unusable, InputError) as error:
             detail = f"The sample of the voice of {name} is of no use: {error.detail}"
             warnings.append(Warn(code=IGNORED, detail=detail))
-    names = recognise(turns.voices, samples, diariser.similarity)
-    return turns.model_copy(update={"names": names, "warnings": [*turns.warnings, *warnings]})
+    return voices, warnings
 
 
-def _embedded(number: int, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> list[float]:
+class _Unusable(LonghandError):
+    """What is wrong with a sample."""
+
+
+def _voice(number: int, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> list[float]:
     least, most = SAMPLE_SECONDS
+    if not files.has(sample_name(number)):
+        raise _Unusable("it is not kept any more; send the recording again.")
     wav = files.scratch / f"voice-{number}.wav"
-    within = replace(limits, max_audio_seconds=most * 10)
-    media = normalise(
-        files.path(sample_name(number)), wav, limits=within, progress=lambda _done, _total: progress(1, 1)
-    )
-    if not least - _ROUNDING <= media.duration <= most + _ROUNDING:
-        raise LonghandError(f"it is {media.duration:.1f} s long; send {least:g} to {most:g} s.")
+    within = replace(limits, max_audio_seconds=_LOOK_SECONDS, ffmpeg_seconds=min(_LOOK_SECONDS, limits.ffmpeg_seconds))
+    try:
+        normalise(files.path(sample_name(number)), wav, limits=within, progress=lambda _done, _total: progress(0, 1))
+    except TooLong:
+        raise _Unusable(f"it is longer than {most:g} s; send {least:g} to {most:g} s.") from None
     with wav.open("rb") as stream:
-        voice = diariser.embed(WavReader(stream).read())
+        reader = WavReader(stream)
+        if not least - _ROUNDING <= reader.duration <= most + _ROUNDING:
+            raise _Unusable(f"it is {reader.duration:.1f} s long; send {least:g} to {most:g} s.")
+        voice = diariser.embed(reader.read())
     if voice is None:
-        raise LonghandError("nobody speaks in it.")
+        raise _Unusable("nobody speaks in it.")
     return voice
