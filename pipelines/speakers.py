@@ -8,8 +8,10 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pipelines.documents import Segment, Speaker, Turn, Word
+from pipelines.languages import between_sentences
 
 NEAREST_SECONDS = 2.0
 """A word that no turn covers is said by whoever speaks nearest to it, if that is no further away."""
@@ -126,7 +128,9 @@ class Spoken:
             sources.popleft()
         source = sources[0][1]
         label = self._label(piece[0].speaker)
-        words = [replace(said.word, speaker=label) for said in piece if said.word is not None]
+        whole = piece[0].word is None
+        said_by = source.words if whole else [said.word for said in piece if said.word is not None]
+        words = [replace(word, speaker=label) for word in said_by]
         if len(words) == len(source.words):
             return source.model_copy(update={"id": number, "speaker": label, "words": words})
         # The ends of the whole segment may lie outside its words; its pieces have no such ends inside it.
@@ -154,30 +158,52 @@ def _said(segments: Iterable[Segment], turns: Sequence[Turn], sources: deque[tup
     latest = 0.0
     for number, segment in enumerate(segments):
         sources.append((number, segment))
-        words: Sequence[Word | None] = segment.words or [None]
-        for word in words:
+        # A text that its words do not make cannot be cut between them.
+        apart = bool(segment.words) and "".join(word.word for word in segment.words).strip() == segment.text
+        words: Sequence[Word | None] = segment.words if apart else [None]
+        turn: Turn | None = None
+        for at, word in enumerate(words):
             start, end = (word.start, word.end) if word else (segment.start, segment.end)
             latest = max(latest, start)
-            turn = assigner.turn(latest, max(latest, end))
+            if not (word and at and _goes_on(word, segment.language)):
+                turn = assigner.turn(latest, max(latest, end))
             text = word.word if word else segment.text
             yield _Said(number, word, start, end, text, turn, turn.speaker if turn else None)
+
+
+def _goes_on(word: Word, language: str | None) -> bool:
+    """Whether it is the rest of what was written before it (``well`` ``-known``): that is one person's."""
+    return bool(between_sentences(language)) and not word.word[:1].isspace()
 
 
 def _smoothed(words: Iterable[_Said]) -> Iterator[_Said]:
     """The words with a lone one in the middle of other people's given to them."""
     before: _Said | None = None
-    held: _Said | None = None
-    for said in words:
-        if held is not None:
-            yield _settled(before, held, said)
-            before = held
-        held = said
-    if held is not None:
-        yield _settled(before, held, None)
+    ahead: deque[_Said | None] = deque()
+    for said in chain[_Said | None](words, (None, None)):
+        ahead.append(said)
+        if len(ahead) < 3:
+            continue
+        one, after, beyond = ahead
+        if one is not None:
+            # Whoever says a single word next may not keep it.
+            sure = after is not None and (
+                (beyond is not None and beyond.speaker == after.speaker) or _stands(one, after)
+            )
+            before = _settled(before, one, after, sure=sure)
+            yield before
+        ahead.popleft()
 
 
-def _settled(before: _Said | None, said: _Said, after: _Said | None) -> _Said:
-    """A word, to which whose it is has been changed if it is an island: one word between those of others."""
+def _settled(before: _Said | None, said: _Said, after: _Said | None, *, sure: bool) -> _Said:
+    """A word; if it is an island, one word between those of others, it is theirs now.
+
+    Args:
+        before: The word before it, settled.
+        said: The word.
+        after: The word after it.
+        sure: Whether that word stays whose it is.
+    """
     alone = (before is None or before.speaker != said.speaker) and (after is None or after.speaker != said.speaker)
     if said.word is None or not alone or _stands(before, said):
         return said
@@ -185,7 +211,7 @@ def _settled(before: _Said | None, said: _Said, after: _Said | None) -> _Said:
         (gap, other.speaker)
         for other, gap in (
             (before, said.start - before.end if before else 0.0),
-            (after, after.start - said.end if after else 0.0),
+            (after if sure else None, after.start - said.end if after else 0.0),
         )
         if other is not None and other.speaker is not None and gap <= _APART_SECONDS
     ]

@@ -168,6 +168,20 @@ class Events:
         found = cast("list[str | None]", self._client.mget([f"{PREFIX}known:{queue}" for queue in queues]))
         return [queue for queue, mark in zip(queues, found, strict=True) if mark]
 
+    def unserved_for(self, queue: str) -> float:
+        """Seconds since it was first asked here in vain whether a worker serves a queue; 0 while one does.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        key = f"{PREFIX}unserved:{queue}"
+        if self.served([queue]):
+            self._client.delete(key)
+            return 0.0
+        at = time.time()
+        self._client.set(key, f"{at:.3f}", nx=True, ex=KNOWN_SECONDS)
+        return max(0.0, at - float(cast("str | None", self._client.get(key)) or at))
+
     def emptied(self) -> bool:
         """Whether Redis has lost (or never had) what ``remember`` wrote.
 

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from store.database import Database
 from store.jobs import now
-from store.models import ACTIVE, OVER, Job, Step
+from store.models import ACTIVE, OVER, WHOLE, Job, Step
 from store.turns import waits
 
 
@@ -51,6 +51,14 @@ def standing(database: Database, *, seconds: float) -> list[str]:
     running = select(Step.job_id).where(Step.job_id == Job.id, Step.status == "running", Step.alive_at.is_not(None))
     before = now() - timedelta(seconds=seconds)
     query = select(Job.id).where(Job.status.in_(ACTIVE), ~waits(), Job.submitted_at < before, ~running.exists())
+    with database.read() as session:
+        return list(session.scalars(query.order_by(Job.created_at)))
+
+
+def waiting_for(database: Database, stage: str) -> list[str]:
+    """Ids of the jobs that have their turn and in which a whole stage has not begun, oldest first."""
+    pending = and_(Step.job_id == Job.id, Step.stage == stage, Step.item == WHOLE, Step.status == "pending")
+    query = select(Job.id).where(Job.status.in_(ACTIVE), ~waits(), select(Step.job_id).where(pending).exists())
     with database.read() as session:
         return list(session.scalars(query.order_by(Job.created_at)))
 

@@ -25,6 +25,7 @@ from tasks.workfiles import WorkFiles
 log = logging.getLogger(__name__)
 
 _ENDLESS = 1 << 30
+_UNSERVED = "no worker has served the queue {} for a while; the operator must start one."
 TAKEN_SECONDS = 3.0
 """When to look again at work that an earlier delivery of the same message seems to be doing."""
 
@@ -37,6 +38,14 @@ def register(worker: Worker) -> None:
     @worker.app.task(name="job.finish", bind=True, max_retries=None)
     def finish(task: AnyTask, job_id: str) -> None:
         patiently(task, lambda: _finish(worker, job_id))
+
+    @worker.app.task(name="job.without", bind=True, max_retries=None)
+    def without(task: AnyTask, job_id: str, name: str) -> None:
+        stage, piece = worker.stages[name], Piece(job_id, name)
+        if claim := _begin(worker, task, piece, once_more=True):
+            task.request.update(claim=claim)
+            _run(worker, task, stage.after(LonghandError(_UNSERVED.format(stage.queue))), piece, claim)
+        patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
 
 
 def _register_stage(worker: Worker, stage: Stage) -> None:

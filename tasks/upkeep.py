@@ -9,7 +9,7 @@ from pathlib import Path
 
 from store import idempotency, jobs, standing, steps, turns, uploads
 from store.models import ACTIVE
-from tasks import rabbit
+from tasks import rabbit, unserved
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -55,6 +55,7 @@ def look_after_jobs(worker: Worker) -> None:
     _each("submit job", standing.unsent(store.database, seconds=UNSENT_SECONDS), worker.flow.take_up)
     patience = STANDING_LONG_SECONDS if worker.flow.waiting() else STANDING_SECONDS
     _each("submit job", standing.standing(store.database, seconds=patience), worker.flow.take_up)
+    unserved.go_without(worker)
     # Whoever ended a job may have died before the next had its turn.
     _each("see whose turn it is of account", turns.waiting_accounts(store.database), worker.flow.admit)
     idempotency.expire(store.database)

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from werkzeug.wrappers import Response as AnyResponse
 
 from store.events import Worker
+from webapp import diarising
 from webapp.models import public_model
 from webapp.openapi import Answer, Header, Operation, documented
 from webapp.schemas import Warn
@@ -105,16 +106,16 @@ _LATER = {"Retry-After": Header("Seconds to wait before the next look.", {"type"
 def health() -> AnyResponse:
     """Checks, models and what to be warned of."""
     s = services()
-    checks, workers = examine(s)
+    checks, workers, missing = examine(s)
     well = all(check["ok"] for check in checks.values())
     model = _model(s, workers)
     warnings = [_DEMO_WARNING] if _DEMO in model["loaded_models"] else []
-    if s.settings.diarisation_model == _DEMO and not s.diarising.missing():
+    if s.settings.diarisation_model == _DEMO and not missing:
         warnings.append(_DEMO_DIARISER_WARNING)
     found: Health = {
         "gateway": "ok" if well else "degraded",
         "model": model,
-        "diarisation": _diarisation(s, workers),
+        "diarisation": _diarisation(s, workers, missing),
         "warnings": warnings,
         "checks": checks,
     }
@@ -151,14 +152,17 @@ def live() -> AnyResponse:
 )
 def ready() -> AnyResponse:
     """The checks alone."""
-    checks, _ = examine(services())
+    checks, *_ = examine(services())
     well = all(check["ok"] for check in checks.values())
     answer = jsonify({"ready": well, "checks": checks})
     return answer if well else _unavailable(answer)
 
 
-def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
-    """Every check by name, and the workers that are alive; known within a second, whatever hangs."""
+def examine(s: Services) -> tuple[dict[str, Check], list[Worker], str | None]:
+    """Every check by name, the workers that are alive, and why speakers are not told apart, if they are not.
+
+    It is known within a second, whatever hangs.
+    """
     found = s.probes.ask(seconds=_SECONDS)
     # Once each: a probe that ends in between must not be there for one check and missing for another.
     up = {name: _passed(probe) for name, probe in found.items()}
@@ -171,12 +175,13 @@ def examine(s: Services) -> tuple[dict[str, Check], list[Worker]]:
     }
     if BROKER in up:
         checks[BROKER] = _check(up[BROKER], "RabbitMQ does not answer; see whether it runs (BROKER_URL).")
-    # Who has no use for speakers needs no worker for them.
-    spared = {s.diarising.queue} if s.diarising.missing() else set()
+    missing = s.diarising.missing(found[diarising.PROBE])
+    # Transcripts come without speakers, too: unless the operator says that they belong to it, all is well without them.
+    spared = set() if s.diarising.demanded or s.diarising.queue in served else {s.diarising.queue}
     for queue in sorted(s.flow.app.amqp.queues.keys() - spared):
         nobody = f"No worker serves the queue {queue}; start one."
         checks[f"queue {queue}"] = _check(queue in served, nobody if up["workers"] else _UNKNOWN)
-    return checks, there
+    return checks, there, missing
 
 
 def _check(ok: bool, detail: str) -> Check:
@@ -200,8 +205,7 @@ def _model(s: Services, workers: list[Worker]) -> Model:
     }
 
 
-def _diarisation(s: Services, workers: list[Worker]) -> Diarisation:
-    missing = s.diarising.missing()
+def _diarisation(s: Services, workers: list[Worker], missing: str | None) -> Diarisation:
     serving = [worker for worker in workers if s.diarising.queue in worker.queues]
     loaded = [model for worker in serving for model in worker.models if model.get("kind") == "diariser"]
     name = public_model(s.settings, s.settings.diarisation_model)

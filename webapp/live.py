@@ -53,7 +53,7 @@ class LiveSegments:
         if self._author in steps.finished(self._s.store.database, self._job_id):
             yield from self._out_of_the_transcript()
             return
-        if self._waits():
+        if self.whole():
             return
         for item in steps.done_items(self._s.store.database, self._job_id, self._reporter, first=self._joined):
             if item != self._joined:
@@ -66,7 +66,8 @@ class LiveSegments:
                 return
             yield from self._join(part)
 
-    def _waits(self) -> bool:
+    def whole(self) -> bool:
+        """Whether the segments come all at once, when the transcript is there."""
         if self._cut_later is None:
             job = jobs.get(self._s.store.database, self._job_id)
             self._cut_later = job is not None and _author(self._s, _TURNS) in job.stages

@@ -15,6 +15,7 @@ from pipelines.engines.long_recordings import parts_of
 from pipelines.engines.pyannote_files import Files, diariser_files
 from pipelines.engines.pyannote_import import quiet, require_pyannote
 from pipelines.engines.pyannote_loading import open_pipeline
+from pipelines.engines.pyannote_progress import Told
 from pipelines.engines.voice_scores import Scorer
 from pipelines.errors import EngineError, LonghandError, TransientError
 from pipelines.voices import join, numbered, seconds_by_speaker, tidy, without_tiny
@@ -32,10 +33,9 @@ DEMO_WARNING = Warn(
     detail="The speakers were told apart with the demo model, which knows only synthetic voices: "
     "set DIARISATION_MODEL to a real one for recordings of people.",
 )
-_SHARES = {"segmentation": (0.0, 0.5), "embeddings": (0.5, 0.47), "discrete_diarization": (0.97, 0.03)}
-"""Where each step of a part begins, and its share of the time."""
 _FAINT = 3e-4
 """Ten steps of 16 bits: in audio that never gets louder there is nobody, but the model would hear somebody."""
+_BATCHES = ("segmentation_batch_size", "embedding_batch_size")
 _LEAST_SECONDS = 0.1
 _REFERENCE_SECONDS = 30.0
 _MOST_CLUSTER = 20
@@ -51,34 +51,6 @@ class Part:
     turns: list[Turn]
     voices: dict[str, list[float]]
     """Of each speaker in the turns; empty if there was too little to go by."""
-
-
-class _Told:
-    """Tells how far the work is, never going back; remembers what the listener raised."""
-
-    def __init__(self, progress: Callable[[float, float], None], total: float) -> None:
-        self._progress, self._total, self._done = progress, total, 0.0
-        self.raised: BaseException | None = None
-
-    def at(self, done: float) -> None:
-        self._done = max(self._done, min(done, self._total))
-        try:
-            self._progress(self._done, self._total)
-        except BaseException as error:
-            self.raised = error
-            raise
-
-    def within(self, start: float, end: float) -> Callable[..., None]:
-        """A hook as the library calls it, for a part from ``start`` to ``end``."""
-
-        def hook(
-            step: str, _: Any = None, *, total: int | None = None, completed: int | None = None, **__: Any
-        ) -> None:
-            begin, share = _SHARES.get(step, (0.0, 0.0))
-            done = 1.0 if not total or completed is None else min(1.0, completed / total)
-            self.at(start + (end - start) * (begin + share * done))
-
-        return hook
 
 
 class Pyannote:
@@ -99,11 +71,14 @@ class Pyannote:
         self._settings = settings
         self._scorer = Scorer(pipeline)
         self._smallest = self._cluster_size()
+        self._sizes = {name: getattr(pipeline, name, 1) for name in _BATCHES}
 
     def diarise(self, recording: Recording, count: SpeakerCount, progress: Callable[[float, float], None]) -> Turns:
         """Who speaks when; see ``Diariser``."""
-        told = _Told(progress, recording.duration)
+        told = Told(progress, recording.duration)
         told.at(0.0)
+        for name, size in self._sizes.items():  # what did not fit beside somebody's work may fit now
+            setattr(self._pipeline, name, size)
         parts = parts_of(recording, self._settings.part_seconds)
         least, most = count.exactly or count.at_least or 1, count.exactly or count.at_most
         if len(parts) == 1:
@@ -115,9 +90,16 @@ class Pyannote:
             if 0 < len(voices) < least:
                 _log.info("%d speakers were heard, but %d speak: listening once more", len(voices), least)
                 forced = SpeakerCount(at_least=least, at_most=most)
-                again = [self._part(recording, part, told, forced) for part in parts]
-                turns, voices = self._whole(again, least, most)
+                told.once_more()
+                try:
+                    again = [self._part(recording, part, told, forced) for part in parts]
+                    turns, voices = self._whole(again, least, most)
+                except LonghandError as error:
+                    if error is told.raised:
+                        raise
+                    _log.warning("what was heard the first time has to do: %s", error.detail)
         told.at(recording.duration)
+        self._let_go()
         return Turns(turns=turns, voices=voices, model=self.name, warnings=list(self.warnings))
 
     def embed(self, audio: Any) -> list[float] | None:
@@ -125,7 +107,7 @@ class Pyannote:
         import numpy as np
 
         audio = np.nan_to_num(np.asarray(audio, np.float32))[: int(_REFERENCE_SECONDS * SAMPLE_RATE)]
-        part = self._hear(audio, (0.0, len(audio) / SAMPLE_RATE), _Told(lambda *_: None, 1.0), SpeakerCount(exactly=1))
+        part = self._hear(audio, (0.0, len(audio) / SAMPLE_RATE), Told(lambda *_: None, 1.0), SpeakerCount(exactly=1))
         seconds = seconds_by_speaker(part.turns)
         longest = max(seconds, key=lambda speaker: seconds[speaker], default=None)
         return (part.voices[longest] or None) if longest is not None else None
@@ -165,10 +147,10 @@ class Pyannote:
         ]
         return turns, voices
 
-    def _part(self, recording: Recording, part: tuple[float, float], told: _Told, count: SpeakerCount) -> Part:
+    def _part(self, recording: Recording, part: tuple[float, float], told: Told, count: SpeakerCount) -> Part:
         return self._hear(recording.read(*part), part, told, count)
 
-    def _hear(self, audio: Audio, part: tuple[float, float], told: _Told, count: SpeakerCount) -> Part:
+    def _hear(self, audio: Audio, part: tuple[float, float], told: Told, count: SpeakerCount) -> Part:
         if len(audio) < _LEAST_SECONDS * SAMPLE_RATE or max(float(audio.max()), -float(audio.min())) < _FAINT:
             told.at(part[1])
             return Part([], {})
@@ -181,7 +163,7 @@ class Pyannote:
                 if not out_of_memory(error) or not self._shrink():
                     raise _failure(error) from error
 
-    def _run(self, audio: Audio, part: tuple[float, float], told: _Told, count: SpeakerCount) -> Any:
+    def _run(self, audio: Audio, part: tuple[float, float], told: Told, count: SpeakerCount) -> Any:
         import numpy as np
         import torch
 
@@ -248,17 +230,22 @@ class Pyannote:
 
     def _shrink(self) -> bool:
         """Halve what is computed at once; whether there was anything to halve."""
+        sizes = {name: getattr(self._pipeline, name, 1) for name in _BATCHES}
+        if max(sizes.values()) <= 1:
+            return False
+        for name, size in sizes.items():
+            setattr(self._pipeline, name, max(1, size // 2))
+        _log.warning("out of memory with the model %s: going on with half as much at once", self.name)
+        self._let_go()
+        return True
+
+    def _let_go(self) -> None:
+        """Give memory of the device back that is not in use: another process may transcribe on it."""
         import torch
 
-        sizes = [getattr(self._pipeline, name, 1) for name in ("segmentation_batch_size", "embedding_batch_size")]
-        if max(sizes) <= 1:
-            return False
-        self._pipeline.segmentation_batch_size, self._pipeline.embedding_batch_size = (max(1, s // 2) for s in sizes)
-        _log.warning("out of memory with the model %s: going on with half as much at once", self.name)
         gc.collect()
-        if torch.cuda.is_available():
+        if self.device != "cpu" and torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return True
 
 
 def _mean(voices: Sequence[tuple[list[float], float]]) -> list[float]:

@@ -68,6 +68,8 @@ def resolve_diariser(name: str) -> Resolved:
         if folder == demo_diariser_folder().resolve():
             return Resolved("demo", str(folder), DEMO)
         return Resolved("folder", str(folder), folder.name)
+    if Path(name).is_dir():
+        raise UnknownModel(f"{name} is a folder: write it as ./{name}, or by its full path, in DIARISATION_MODEL.")
     if _HUB_ID.fullmatch(name):
         return Resolved("hub", name, name)
     raise UnknownModel(

@@ -28,7 +28,7 @@ FAILED = "diarisation_failed"
 """Code of the warning that says why a transcript has no speakers although they were asked for."""
 IGNORED = "known_speaker_ignored"
 """Code of the warning that a sample of a voice was of no use."""
-SPEAKER_WARNINGS = (FAILED, IGNORED)
+SPEAKER_WARNINGS = (FAILED, IGNORED, "no_speakers")
 _Count = Annotated[int | None, Field(ge=1, le=MAX_SPEAKERS)]
 
 

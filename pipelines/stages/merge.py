@@ -9,6 +9,7 @@ from pipelines.documents import ChunkPlan, ChunkTranscript, Facts, Language, Med
 from pipelines.options import LanguageCode, ModelName, Task, WordTimestamps
 from pipelines.speakers import Spoken
 from pipelines.stage import Files, Options, Progress, stage
+from pipelines.stages.diarise import FAILED
 from pipelines.totals import distinct, language_of, text_of, transcribed_seconds
 
 _NOTICEABLE = 1.0
@@ -65,7 +66,7 @@ def merge(files: Files, options: MergeOptions, progress: Progress) -> None:
         update={
             "text": text_of(texts, _text_language(summary)),
             "speakers": spoken.speakers() or channels.speakers(plan, seconds),
-            "warnings": distinct([*summary.warnings, *(turns.warnings if turns else [])]),
+            "warnings": distinct([*summary.warnings, *(_of_speakers(turns, texts) if turns else [])]),
         }
     )
     with aside.open("rb") as stream_in, files.target("transcript.json").open("wb") as stream_out:
@@ -99,6 +100,14 @@ def _summary(
         task=options.task,
         warnings=distinct(warnings),
     )
+
+
+def _of_speakers(turns: Turns, texts: list[str]) -> list[Warn]:
+    """What is to be said of the telling apart of speakers."""
+    if turns.turns or not texts or any(warn.code == FAILED for warn in turns.warnings):
+        return turns.warnings
+    detail = "Words were heard, but no speakers: whoever speaks may be too faint, or too far away."
+    return [*turns.warnings, Warn(code="no_speakers", detail=detail)]
 
 
 def _text_language(summary: Summary) -> str | None:

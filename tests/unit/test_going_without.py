@@ -1,5 +1,6 @@
 """Stages whose failure costs no job: what they fall back on, and what is kept of people's voices."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from store import jobs, steps
 from store.database import Database
 from store.steps import Begin, Piece
 from tests.folder_files import FolderFiles
+from webapp.diarising import PROBE, Diarising
+from webapp.probes import Probes
 
 
 def test_a_failed_diarisation_leaves_turns_that_say_so(tmp_path: Path) -> None:
@@ -42,7 +45,7 @@ def test_speakers_are_told_apart_beside_the_chunks_and_before_they_are_joined() 
 
 def test_samples_of_voices_are_kept_no_longer_than_needed() -> None:
     stage = discover()["diarise"]
-    assert {"voices.json", *(sample_name(n) for n in range(MAX_KNOWN))} <= set(stage.temporary)
+    assert {sample_name(n) for n in range(MAX_KNOWN)} == set(stage.temporary)
     assert all(f"{name}?" in stage.reads for name in stage.temporary)
 
 
@@ -60,6 +63,51 @@ def test_work_whose_process_was_killed_may_be_worn_out(database: Database) -> No
     steps.wear_out(database, piece, task_id="first", attempts=4)
     assert begin("third") is Begin.EXHAUSTED
     assert begin("third", 1 << 30) is Begin.RUN
+
+
+class TestDiarising:
+    """Whether requests for speakers are taken."""
+
+    def found(self, chosen: Any, known: Any) -> tuple[Diarising, list[Any]]:
+        answers = [known]
+
+        def ask() -> bool:
+            if isinstance(answers[0], Exception):
+                raise answers[0]
+            return bool(answers[0])
+
+        probes = Probes({PROBE: ask})
+        self.probes.append(probes)
+        return Diarising(chosen, probes, discover()["diarise"]), answers
+
+    @pytest.fixture(autouse=True)
+    def closed(self) -> Iterator[None]:
+        self.probes: list[Probes] = []
+        yield
+        for probes in self.probes:
+            probes.close()
+
+    @pytest.mark.parametrize(
+        ("chosen", "known", "taken"),
+        [("off", True, False), ("on", False, True), ("auto", True, True), ("auto", False, False)],
+    )
+    def test_the_operators_word_and_what_is_known(self, chosen: str, known: bool, taken: bool) -> None:
+        missing = self.found(chosen, known)[0].missing()
+        assert (missing is None) == taken
+        assert missing is None or missing.endswith(".")
+
+    def test_who_is_not_known_is_told_the_one_command(self) -> None:
+        missing = self.found("auto", False)[0].missing()
+        assert missing is not None and ("make diarise" in missing or "queue diarise" in missing)
+
+    def test_a_redis_that_is_away_refuses_nobody(self) -> None:
+        assert self.found("auto", ConnectionError())[0].missing() is None
+
+    def test_what_was_known_is_not_forgotten_with_redis(self) -> None:
+        diarising, answers = self.found("auto", True)
+        assert diarising.missing() is None
+        answers[0] = False
+        assert diarising.missing() is None
 
 
 class TestRecognition:

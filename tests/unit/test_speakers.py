@@ -1,5 +1,6 @@
 """Words and turns put together: values in, values out."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -94,6 +95,29 @@ def test_a_lone_word_between_two_others_goes_to_the_nearer() -> None:
     by = turns((0, 1.1, "a"), (1.15, 1.75, "b"), (1.75, 9, "c"))
     found = heard(said.model_copy(update={"words": late}), by=by)
     assert found == [("SPEAKER_00", "one two"), ("SPEAKER_01", "three four five")]
+
+
+def test_lone_words_of_two_people_go_to_who_speaks_around_them() -> None:
+    by = turns((0, 1, "a"), (1, 1.5, "b"), (1.5, 2, "c"), (2, 3, "a"))
+    assert heard(segment("one two three four five six"), by=by) == [("SPEAKER_00", "one two three four five six")]
+
+
+def test_what_is_one_word_in_writing_is_one_persons() -> None:
+    said = segment("It is well known indeed so")
+    parts = [replace(word, word="-known") if word.word == " known" else word for word in said.words]
+    said = said.model_copy(update={"words": parts, "text": "It is well-known indeed so"})
+    found = heard(said, by=turns((0, 1.5, "a"), (1.5, 9, "b")))
+    assert found == [("SPEAKER_00", "It is well-known"), ("SPEAKER_01", "indeed so")]
+    chinese = said.model_copy(update={"language": "zh"})
+    assert heard(chinese, by=turns((0, 1.5, "a"), (1.5, 9, "b")))[1][1].startswith("-known"), "every word is so there"
+
+
+def test_a_text_that_is_not_that_of_its_words_is_not_cut() -> None:
+    said = segment("one two three four").model_copy(update={"text": "One, two; three, four."})
+    spoken = Spoken([said], turns((0, 0.9, "a"), (0.9, 2, "b")), {})
+    (found,) = spoken
+    assert (found.text, found.speaker) == ("One, two; three, four.", "SPEAKER_00")
+    assert {word.speaker for word in found.words} == {"SPEAKER_00"} and len(found.words) == 4
 
 
 def test_an_answer_of_one_word_in_a_turn_of_its_own_stands() -> None:

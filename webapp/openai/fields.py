@@ -150,7 +150,7 @@ def _diarises(s: Services, wishes: Wishes, model: str) -> bool:
         return True
     # Asked for by a format or the name of a model alone: where it cannot be had the transcript is still wanted.
     asked = wishes.response_format == "diarized_json" or model == DIARISING_MODEL
-    return asked and not s.diarising.missing()
+    return asked and not s.diarising.missing() and not s.serving.missing([s.diarising.queue or ""])
 
 
 def _unbracketed(form: Fields) -> dict[str, list[str]]:

@@ -76,6 +76,8 @@ class _Stream:
                 sent = time.monotonic()
             if status is None or status in OVER:
                 return
+            if self._live.whole():
+                self._call.patient()  # there is no text before the end, but there is somebody who reads
             if time.monotonic() - sent >= KEEP_ALIVE_SECONDS:
                 sent = time.monotonic()
                 yield ": still here\n\n"

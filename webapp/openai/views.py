@@ -195,7 +195,11 @@ def _rendered(s: Services, job: Job, wanted: Wanted, *, translate: bool) -> AnyR
 def _missing(s: Services, options: Mapping[str, Any]) -> str | None:
     """Why nobody even tries to tell speakers apart."""
     told = options.get("diarise") or options.get("channels") == "split"
-    return None if told else s.diarising.missing()
+    if told:
+        return None
+    if (missing := s.diarising.missing()) or not s.serving.missing([s.diarising.queue or ""]):
+        return missing
+    return "No worker tells speakers apart just now; ask the operator, or send the recording again later."
 
 
 def _warn(answer: AnyResponse, wanted: Wanted, why: str | None) -> None:
