@@ -6,14 +6,22 @@ The diariser is told what to hear: what is asked about here is what becomes of t
 import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import redis
 import soundfile
+from sqlalchemy import update
 
+from config.settings import Settings
+from store.database import Database
+from store.events import PREFIX
+from store.models import Step
+from tasks.app import make_app
 from tests.stack import KEY, ROOT, Stack, until
 
 SAMPLE = ROOT / "models" / "demo" / "sample.flac"
@@ -139,6 +147,34 @@ def test_a_diariser_that_hears_nothing_is_stopped_by_a_cancel(
     until(lambda: not child.is_running(), 10, "the diariser to end")
     two(orders, undisturbed)
     assert told.run(SAMPLE, diarise="true")["status"] == "done"
+
+
+def test_a_queue_that_nobody_serves_costs_the_speakers_and_not_the_transcript(
+    told: Stack, orders: Path, undisturbed: dict[str, Any]
+) -> None:
+    two(orders, undisturbed)
+    told.kill("diarise")
+    job = told.post(SAMPLE, diarise="true")["id"]
+
+    def transcribed() -> bool:
+        steps = {step["stage"]: step["status"] for step in told.client.get(f"/v1/jobs/{job}").json()["steps"]}
+        return steps["transcribe"] == "done" and steps["diarise"] == "pending"
+
+    until(transcribed, 60, "the transcript to wait")
+    # A quarter of an hour later, as far as the installation knows.
+    with redis.Redis.from_url(told.redis.url) as client:
+        client.delete(f"{PREFIX}served:diarise")
+        client.set(f"{PREFIX}unserved:diarise", "1.0")
+        client.set(f"{PREFIX}epoch", "1")
+    with Database(f"sqlite:///{told.folder / 'data' / 'longhand.db'}").write() as session:
+        session.execute(update(Step).where(Step.job_id == job).values(sent_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    make_app(Settings(_env_file=None, redis_url=told.redis.url), {}).send_task("job.upkeep", queue="cpu")  # type: ignore[call-arg]
+    done = told.wait(job)
+    told.start_worker("diarise", "diarise", 1)
+    assert done["status"] == "done"
+    assert "no worker has served the queue diarise" in done["warnings"][-1]["detail"]
+    assert told.transcript(job)["segments"] == undisturbed["segments"]
+    told.wait_ready()
 
 
 @pytest.fixture

@@ -216,6 +216,7 @@ BAD: list[tuple[dict[str, Any], int, str, str]] = [
     ({"num_speakers": "two", "diarise": "yes"}, 400, "invalid_option", "num_speakers"),
     ({"num_speakers": "2", "max_speakers": "2", "diarise": "yes"}, 422, "invalid_option", "leave out max_speakers"),
     ({"min_speakers": "3", "max_speakers": "2", "diarise": "yes"}, 422, "invalid_option", "more than max_speakers"),
+    ({"diarise": "true", "channels": "split"}, 422, "invalid_option", "only one"),
     ({"channels": "both"}, 400, "invalid_option", "channels"),
     ({"webhook_url": "https://example.com/"}, 400, "invalid_option", "set WEBHOOK_SECRET"),
     ({"webhook_url": "ftp://example.com/"}, 400, "invalid_option", "http:// or https://"),
