@@ -184,7 +184,7 @@ def database_trouble(url: str) -> str | None:
         finally:
             engine.dispose()
     except (NoSuchModuleError, ImportError):
-        return "DATABASE_URL names a database that no driver is installed for: install it, or use another."
+        return "DATABASE_URL names a database that no driver is installed for: see docs/operate.md, or use another."
     except ArgumentError:
         return "DATABASE_URL is no database address: write one such as postgresql+psycopg://user:password@host/name."
     except (SQLAlchemyError, OSError):
