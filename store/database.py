@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import CursorResult, Delete, Engine, Update, create_engine, event, func, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
+from store import postgres
+
 BUSY_SECONDS = 30
-"""How long a writer waits for another on SQLite before it gives up."""
-CONNECT_SECONDS = 5
-"""How long to wait for a PostgreSQL that does not answer."""
+"""How long a writer waits for another before it gives up."""
 POOL = {"pool_size": 10, "max_overflow": 20, "pool_timeout": 10}
 """Connections of one process, however many threads it has.
 
@@ -111,13 +111,26 @@ def _begin(session: Session, patience: float) -> None:
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        known = parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2")
-        patience = {"connect_timeout": CONNECT_SECONDS} if known and "connect_timeout" not in parsed.query else {}
-        # Parameters are secrets of webhooks, signed addresses, prompts: an error's text, which is logged, has none.
-        return create_engine(
-            parsed, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, connect_args=patience, **POOL
-        )
+    return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+
+
+def _server(parsed: URL) -> Engine:
+    ours = parsed.get_backend_name() == "postgresql"
+    # Parameters are secrets of webhooks, signed addresses, prompts: an error's text, which is logged, has none.
+    engine = create_engine(
+        parsed,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args=postgres.patience(parsed) if ours else {},
+        **POOL,
+    )
+    if ours:
+        postgres.prepare(engine, wait_seconds=BUSY_SECONDS)
+    return engine
+
+
+def _sqlite(parsed: URL) -> Engine:
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     pool = POOL if parsed.database and parsed.database != ":memory:" else {}

@@ -158,6 +158,7 @@ def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[
     """Make the rows of a stage's chunks, once; the numbers of those that are not done. No chunks: the stage is done."""
     at = now()
     with database.write() as session:
+        _hold(session, job_id)  # else who deletes it, and we, could wait for each other
         whole = session.get(Step, (job_id, stage, WHOLE), with_for_update=True)
         if whole is None:
             return []
