@@ -193,7 +193,7 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
     if stage.describes:
         outlast(lambda: _describe(store, piece.job_id, str(stage.describes)))
     won = outlast(lambda: steps.done(store.database, piece, claim))
-    if jobs.status(store.database, piece.job_id) is None:
+    if outlast(lambda: jobs.status(store.database, piece.job_id)) is None:
         # Deleted while the files were being kept; upkeep would find them only after a day.
         store.files.delete(piece.job_id)
     if not won:

@@ -10,6 +10,7 @@ from pathlib import Path
 from store import idempotency, jobs, standing, steps, turns, uploads
 from store.models import ACTIVE
 from tasks import rabbit, unserved
+from tasks.again import AWAY
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -36,11 +37,19 @@ def register(worker: Worker) -> None:
 
     @worker.app.task(name="job.upkeep", bind=True)
     def upkeep(_: AnyTask) -> None:
-        look_after_jobs(worker)
+        _unless_away("upkeep", lambda: look_after_jobs(worker))
 
     @worker.app.task(name="job.sweep", bind=True)
     def sweep(_: AnyTask) -> None:
-        remove_forgotten(worker)
+        _unless_away("the sweep", lambda: remove_forgotten(worker))
+
+
+def _unless_away(what: str, action: Callable[[], None]) -> None:
+    """Do it, or leave it to the next time: a line a time is enough in the log of an outage."""
+    try:
+        action()
+    except AWAY as error:
+        log.warning("%s waits for the next time: %s", what, type(error).__name__)
 
 
 def look_after_jobs(worker: Worker) -> None:
