@@ -9,6 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.postgres_server import PostgresServer, postgres_lacks
 from tests.stack import RedisServer, Stack
 
 SKIPS = {
@@ -52,6 +53,18 @@ def no_process_is_left() -> Iterator[None]:
 def redis_server() -> Iterator[RedisServer]:
     """A private Redis of this session."""
     server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A private PostgreSQL of this session; whoever asks for it is skipped where there is none."""
+    if (why := postgres_lacks()) is not None:
+        pytest.skip(why)
+    server = PostgresServer()
     try:
         yield server.start()
     finally:

@@ -9,15 +9,30 @@ from config.settings import Settings
 from store import Store, open_store
 from store.database import Database
 from tasks.flow import Flow, open_flow
+from tests.postgres_server import PostgresServer
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is asked of the record alone is asked of each database that it can be in."""
+    if "database" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("sqlite") is not None
+        metafunc.parametrize("database", ["sqlite"] if only else ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty record."""
-    found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-    found.upgrade()
+    if request.param == "sqlite":
+        found = Database(f"sqlite:///{tmp_path / 'record.db'}")
+        found.upgrade()
+        yield found
+        found.engine.dispose()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    found = Database(server.create(migrated=True))
     yield found
     found.engine.dispose()
+    server.drop(found.url)
 
 
 @pytest.fixture

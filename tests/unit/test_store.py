@@ -1,4 +1,4 @@
-"""The record: who wins, what is counted, what is found again. Real SQLite, several threads."""
+"""The record: who wins, what is counted, what is found again. Real SQLite, real PostgreSQL, several threads."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from store import jobs, positions, progress, standing, steps
 from store.database import Database
@@ -20,6 +20,7 @@ from store.file_errors import StorageAway
 from store.files import Storage
 from store.models import WHOLE, Job, Record, Step
 from store.steps import Begin, Piece
+from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["normalise", "chunk", "transcribe", "merge"]
@@ -63,19 +64,42 @@ def test_the_migrations_make_the_tables_the_models_describe(database: Database) 
 
 def test_an_error_of_the_database_tells_no_values(database: Database) -> None:
     with database.write() as session:
-        session.execute(text("CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END"))
+        if database.engine.dialect.name == "sqlite":
+            session.execute(text("CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END"))
+        else:  # whose own words would quote the whole row
+            session.execute(text("ALTER TABLE jobs ADD CONSTRAINT no CHECK (options IS NULL)"))
     with pytest.raises(IntegrityError) as caught:
         new_job(database, options={"prompt": "what nobody may read"})
     assert "INSERT INTO jobs" in str(caught.value)
     assert "nobody may read" not in str(caught.value)
 
 
-def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'record.db'}"
+def test_who_stands_still_in_a_transaction_holds_up_nobody_for_long(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine does that was cut off: PostgreSQL would keep its locks until it notices, which takes hours."""
+    other = Database(postgres.create(migrated=True))
+    monkeypatch.setattr("store.postgres.IDLE_SECONDS", 0.3)
+    frozen = Database(other.url)
+    job_id = new_job(other)
+    with pytest.raises(OperationalError), frozen.write() as session:
+        session.execute(update(Job).values(language="de"))
+        jobs.describe(other, job_id, {"language": "en"})  # waits until the other's transaction is ended
+    assert (job := jobs.get(frozen, job_id)) is not None and job.language == "en"
+    for one in (frozen, other):
+        one.engine.dispose()
+    postgres.drop(other.url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    url = f"sqlite:///{tmp_path / 'record.db'}" if kind == "sqlite" else request.getfixturevalue("postgres").create()
     code = f"from store.database import Database; Database({url!r}).upgrade()"
     starts = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
     assert [(p.wait(), p.communicate()[1]) for p in starts] == [(0, b"")] * 3
-    assert new_job(Database(url))
+    upgraded = Database(url)
+    assert new_job(upgraded)
+    upgraded.engine.dispose()
 
 
 def test_of_many_claims_one_wins(database: Database) -> None:

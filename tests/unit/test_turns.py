@@ -168,6 +168,7 @@ def test_threads_and_processes_at_once_give_no_more_turns_than_there_are(databas
     assert len(given) == len(set(given)) == LIMITS[WORK]
 
 
+@pytest.mark.sqlite
 def test_ten_thousand_that_wait_cost_no_more_than_ten(database: Database) -> None:
     steps_of: list[int] = []
 
