@@ -283,7 +283,7 @@ class TestACommitWithoutAnAnswer:
                     commit(connection)
                 if broken:
                     left[0] -= 1
-                    raise sqlite3.OperationalError("server closed the connection unexpectedly")
+                    raise dialect.loaded_dbapi.OperationalError("server closed the connection unexpectedly")
 
             event.listen(services.store.database.engine, "before_cursor_execute", note)
             monkeypatch.setattr(dialect, "do_commit", do_commit)
