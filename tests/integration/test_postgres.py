@@ -41,7 +41,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory, record: Database) -> I
     env = {
         "DATABASE_URL": record.url, "UPKEEP_SECONDS": "2", "VISIBILITY_TIMEOUT_SECONDS": "5",
         "LEASE_RENEWAL_SECONDS": "1", "PLUGINS": str(ROOT / "tests" / "plugins"), "WHISPER_ENGINE": "slow",
-        "LONGHAND_TEST_SLOW": "1", "LONGHAND_TEST_SLOW_LOG": str(folder / "slow"),
+        "LONGHAND_TEST_SLOW": "0.4", "LONGHAND_TEST_SLOW_LOG": str(folder / "slow"),
     }  # fmt: skip
     with Stack(folder, cpu_children=1, net_threads=2, beat=True, **env) as running:
         yield running
