@@ -191,7 +191,8 @@ def diariser(settings: Settings) -> Iterator[Finding]:
     except preflight.Refused as error:
         yield Finding("bad", "speakers", str(error))
         return
-    yield Finding("ok", "speakers", f"told apart with {choice.model}, because {choice.reason}")
+    level = "note" if choice.model == resolve.DEMO else "ok"
+    yield Finding(level, "speakers", f"told apart with {choice.model}, because {choice.reason}")
 
 
 def data(settings: Settings) -> Iterator[Finding]:

@@ -151,6 +151,9 @@ def _request(files: Sequence[Source], options: Mapping[str, Any]) -> Request:
     Raises:
         click.UsageError: The results have nowhere to go.
     """
+    counts = [name for name in ("num_speakers", "min_speakers", "max_speakers") if options[name] is not None]
+    if counts and not options["diarise"]:
+        raise click.UsageError(f"--{counts[0].replace('_', '-')} says how many speakers to tell apart: add --diarise.")
     recordings = list(dict.fromkeys(files))
     fields = {name: str(value) for name, value in options.items() if name not in _OURS and value is not None}
     folder: Path | None = options["output"]

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice, pairwise
 
 from pipelines.documents import Segment, Speaker, Turn, Word
 from pipelines.languages import between_sentences
@@ -17,6 +17,10 @@ NEAREST_SECONDS = 2.0
 """A word that no turn covers is said by whoever speaks nearest to it, if that is no further away."""
 BACKED_SECONDS = 0.5
 """A turn of this length is believed to hold an answer of a single word."""
+SNAP_WORDS = 2
+"""So many words a change of speaker is moved at most, to where a sentence ends."""
+_PAUSE_SECONDS = 0.3
+"""Where somebody pauses for so long, another may well begin in the middle of a sentence."""
 _APART_SECONDS = 1.0
 """Across a longer silence a lone word is nobody else's."""
 _SENTENCE_END = re.compile(r"[.?!…。？！]+[\"'”’»)\]」』]*$")
@@ -103,7 +107,7 @@ class Spoken:
         sources: deque[tuple[int, Segment]] = deque()
         number = 0
         piece: list[_Said] = []
-        for said in _smoothed(_said(self._segments, self._turns, sources)):
+        for said in _snapped(_smoothed(_said(self._segments, self._turns, sources))):
             if piece and (said.segment, said.speaker) != (piece[-1].segment, piece[-1].speaker):
                 yield self._segment(piece, sources, number)
                 number += 1
@@ -218,6 +222,65 @@ def _settled(before: _Said | None, said: _Said, after: _Said | None, *, sure: bo
     if near:
         said.speaker = min(near, key=lambda found: found[0])[1]
     return said
+
+
+def _snapped(words: Iterable[_Said]) -> Iterator[_Said]:
+    """The words, with changes of speaker that come a word or two too early or too late moved to where a sentence ends.
+
+    A turn's edge is a guess of some tenths of a second. Where nobody pauses, people change between sentences.
+    """
+    held: deque[_Said] = deque()
+    for said in words:
+        held.append(said)
+        if len(held) > 2 * SNAP_WORDS + 1:
+            for at in range(1, SNAP_WORDS + 2):
+                _snap(held, at)
+            yield held.popleft()
+    for at in range(1, len(held)):
+        _snap(held, at)
+    yield from held
+
+
+def _snap(held: Sequence[_Said], at: int) -> None:
+    """Move a change of speaker that comes right before a word, if there is one and a sentence ends near it.
+
+    Both go on speaking: words that are all that somebody says are not taken away.
+    """
+    left, right = held[at - 1], held[at]
+    changes = left.speaker != right.speaker and None not in (left.speaker, right.speaker)
+    if not changes or not _runs_on(left, right) or _ends(left):
+        return
+    for count in range(1, SNAP_WORDS + 1):
+        late, after = [*islice(held, at, at + count)], at + count
+        goes_on = after < len(held) and held[after].speaker == right.speaker
+        if goes_on and _ends(late[-1]) and _one_run([left, *late], right.speaker):
+            _give(late, left.speaker)
+            return
+        first = at - count
+        if first > 0 and held[first - 1].speaker == left.speaker and _ends(held[first - 1]):
+            early = [*islice(held, first, at)]
+            if _one_run([*early, right], left.speaker):
+                _give(early, right.speaker)
+                return
+
+
+def _give(words: Iterable[_Said], speaker: str | None) -> None:
+    for said in words:
+        said.speaker = speaker
+
+
+def _one_run(run: Sequence[_Said], speaker: str | None) -> bool:
+    """Whether words follow each other without a pause, those between the first and the last being one speaker's."""
+    inner = run[1:] if run[0].speaker != speaker else run[:-1]
+    return all(said.speaker == speaker for said in inner) and all(_runs_on(a, b) for a, b in pairwise(run))
+
+
+def _runs_on(one: _Said, other: _Said) -> bool:
+    return one.word is not None and other.word is not None and other.start - one.end < _PAUSE_SECONDS
+
+
+def _ends(said: _Said) -> bool:
+    return bool(_SENTENCE_END.search(said.text.rstrip()))
 
 
 def _stands(before: _Said | None, said: _Said) -> bool:

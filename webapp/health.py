@@ -58,8 +58,8 @@ class Diarisation(TypedDict):
     """Whether speakers can be told apart; an installation without that is well all the same."""
 
     status: Annotated[
-        Literal["ok", "loading", "unavailable"],
-        Field(description="loading: a worker is there and loads its model with the first recording."),
+        Literal["ok", "idle", "unavailable"],
+        Field(description="idle: a worker is there; it loads its model with the first recording."),
     ]
     model: str | None
     detail: Annotated[str | None, Field(description="Why not, and what to do.")]
@@ -211,7 +211,7 @@ def _diarisation(s: Services, workers: list[Worker], missing: str | None) -> Dia
     name = public_model(s.settings, s.settings.diarisation_model)
     if missing or not serving:
         return {"status": "unavailable", "model": None, "detail": missing or _NO_DIARISER.format(s.diarising.queue)}
-    return {"status": "ok" if loaded else "loading", "model": name, "detail": None}
+    return {"status": "ok" if loaded else "idle", "model": name, "detail": None}
 
 
 def _unavailable(answer: AnyResponse) -> AnyResponse:

@@ -201,10 +201,13 @@ def _of_queues(found: QueueFigures) -> Iterable[Metric]:
 def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
     serving = dict.fromkeys(s.queue_names(), 0)
     holding: dict[tuple[str, ...], int] = defaultdict(int)
+    diarising = 0
     for worker in workers:
         for queue in serving.keys() & set(worker.queues):
             serving[queue] += 1
-        held = {(_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in worker.models}
+        diarising += any("kind" in m for m in worker.models)
+        models = [m for m in worker.models if "kind" not in m]
+        held = {(_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in models}
         for model in held:
             holding[model] += 1
     yield _gauge("longhand_workers", "Workers that are there, by queue; one may serve several.", "queue", serving)
@@ -213,6 +216,7 @@ def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
     for labels, count in sorted(holding.items()):
         family.add_metric(labels, count)
     yield family
+    yield GaugeMetricFamily("longhand_diarisers_loaded", "Workers that have a diariser in memory.", diarising)
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:

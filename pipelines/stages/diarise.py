@@ -104,7 +104,7 @@ def _known(
         try:
             voices[name] = _voice(number, files, diariser, limits, progress)
         except (_Unusable, InputError) as error:
-            detail = f"The sample of the voice of {name} is of no use: {error.detail}"
+            detail = f"The sample of the voice of {name} was not used. {error.detail}"
             warnings.append(Warn(code=IGNORED, detail=detail))
     return voices, warnings
 
@@ -116,18 +116,18 @@ class _Unusable(LonghandError):
 def _voice(number: int, files: Files, diariser: Diariser, limits: Limits, progress: Progress) -> list[float]:
     least, most = SAMPLE_SECONDS
     if not files.has(sample_name(number)):
-        raise _Unusable("it is not kept any more; send the recording again.")
+        raise _Unusable("It is not kept any more; send the recording again.")
     wav = files.scratch / f"voice-{number}.wav"
     within = replace(limits, max_audio_seconds=_LOOK_SECONDS, ffmpeg_seconds=min(_LOOK_SECONDS, limits.ffmpeg_seconds))
     try:
         normalise(files.path(sample_name(number)), wav, limits=within, progress=lambda _done, _total: progress(0, 1))
     except TooLong:
-        raise _Unusable(f"it is longer than {most:g} s; send {least:g} to {most:g} s.") from None
+        raise _Unusable(f"It is longer than {most:g} s; send {least:g} to {most:g} s.") from None
     with wav.open("rb") as stream:
         reader = WavReader(stream)
         if not least - _ROUNDING <= reader.duration <= most + _ROUNDING:
-            raise _Unusable(f"it is {reader.duration:.1f} s long; send {least:g} to {most:g} s.")
+            raise _Unusable(f"It is {reader.duration:.1f} s long; send {least:g} to {most:g} s.")
         voice = diariser.embed(reader.read())
     if voice is None:
-        raise _Unusable("nobody speaks in it.")
+        raise _Unusable("Nobody speaks in it.")
     return voice

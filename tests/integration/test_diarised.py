@@ -206,9 +206,9 @@ def test_openai_speakers_are_recognised(
     assert " ".join(segment.text for segment in found.segments) == found.text == undisturbed["text"]
     job = told.client.get(f"/v1/jobs/{answer.headers['X-Job-ID']}").json()
     assert [warn["detail"] for warn in job["warnings"] if warn["code"] == "known_speaker_ignored"] == [
-        "The sample of the voice of Cy is of no use: it is 1.0 s long; send 2 to 10 s."
+        "The sample of the voice of Cy was not used. It is 1.0 s long; send 2 to 10 s."
     ]
-    assert answer.headers["X-Speakers-Warning"].endswith("it is 1.0 s long; send 2 to 10 s.")
+    assert answer.headers["X-Speakers-Warning"].endswith("It is 1.0 s long; send 2 to 10 s.")
     (folder,) = (told.folder / "data" / "jobs").rglob(job["id"])
     kept = {path.name for path in folder.rglob("*") if path.is_file()}
     assert {"transcript.json", "turns.json"} <= kept and not kept & {"voices.json", "0", "1", "2"}
@@ -232,5 +232,5 @@ def test_openai_streams_segments_with_their_speakers(
 
 def test_health_says_that_speakers_can_be_told_apart(told: Stack) -> None:
     found = told.client.get("/health").json()
-    assert found["diarisation"]["status"] in {"ok", "loading"} and found["diarisation"]["detail"] is None
+    assert found["diarisation"]["status"] in {"ok", "idle"} and found["diarisation"]["detail"] is None
     assert found["checks"]["queue diarise"]["ok"]

@@ -120,6 +120,32 @@ def test_a_text_that_is_not_that_of_its_words_is_not_cut() -> None:
     assert {word.speaker for word in found.words} == {"SPEAKER_00"} and len(found.words) == 4
 
 
+@pytest.mark.parametrize("edge", [2.5, 3.0, 3.5, 4.0])
+def test_people_change_between_sentences_where_nobody_pauses(edge: float) -> None:
+    by = turns((0, edge - 0.5, "a"), (edge - 0.5, 9, "b"))
+    found = heard(segment("See you again this morning. The temperature is low"), by=by)
+    assert found == [("SPEAKER_00", "See you again this morning."), ("SPEAKER_01", "The temperature is low")]
+
+
+def test_who_is_far_from_the_end_of_a_sentence_breaks_in() -> None:
+    by = turns((0, 1, "a"), (1, 9, "b"))
+    found = heard(segment("See you again this fine morning. The end"), by=by)
+    assert found == [("SPEAKER_00", "See you"), ("SPEAKER_01", "again this fine morning. The end")]
+
+
+def test_an_answer_that_is_all_that_somebody_says_is_not_taken_away() -> None:
+    by = turns((0, 1, "a"), (1, 2.0, "b"), (2.0, 4, "a"))
+    found = heard(segment("Ready now of course. Then we go"), by=by)
+    assert found == [("SPEAKER_00", "Ready now"), ("SPEAKER_01", "of course."), ("SPEAKER_00", "Then we go")]
+
+
+def test_where_somebody_pauses_another_may_begin_in_the_middle() -> None:
+    said = segment("See you this morning. The end")
+    late = [*said.words[:2], *(replace(w, start=w.start + 0.4, end=w.end + 0.4) for w in said.words[2:])]
+    found = heard(said.model_copy(update={"words": late}), by=turns((0, 1.2, "a"), (1.2, 9, "b")))
+    assert found == [("SPEAKER_00", "See you"), ("SPEAKER_01", "this morning. The end")]
+
+
 def test_an_answer_of_one_word_in_a_turn_of_its_own_stands() -> None:
     by = turns((0, 1, "a"), (1, 1.6, "b"), (1.6, 3, "a"))
     assert heard(segment("Ready now? Yes. Then we go"), by=by) == [

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, create_model
 
+from config.models import DIARISING_MODEL
 from config.settings import Settings
 from pipelines.errors import OptionsError
 from pipelines.formats.style import StyleOptions
@@ -35,6 +36,8 @@ from webapp.models import allowed_model
 _Model = TypeVar("_Model", bound=BaseModel)
 _OWN = ("priority", "metadata", "webhook_url")
 """Fields of the job itself, no stage's."""
+_ELSEWHERE = {"speaker_labels": "diarise", "diarization": "diarise", "speakers_expected": "num_speakers"}
+"""What other services call a field."""
 _SPELLINGS = {"diarize": "diarise", "keywords": "hotwords"}
 
 
@@ -167,6 +170,9 @@ class OptionReader:
         return field
 
     def _request(self, values: Mapping[str, Any], *, strict: bool) -> JobRequest:
+        by_name = values.get("model") == DIARISING_MODEL and values.get("channels") != "split"
+        if by_name and "diarise" not in values and not self._diarising.missing():
+            values = {**values, "diarise": True}
         checked = validated(self.model, {**self._defaults(values), **values}, strict=strict)
         options = checked.model_dump(mode="json", exclude=set(_OWN))
         if "model" in options:
@@ -213,7 +219,7 @@ class OptionReader:
                 param=name,
             )
         shown = name[:60]
-        near = get_close_matches(name, [*known, "file"], n=1)
+        near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, [*known, "file"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see /docs for the fields there are."
         raise bad_option(f"There is no field {shown!r}; {hint}", param=shown)
 
@@ -276,6 +282,9 @@ def _check_languages(options: Mapping[str, Any]) -> None:
 
 def _check_speakers(options: Mapping[str, Any]) -> None:
     """Each channel has its speaker already."""
+    counts = [name for name in ("num_speakers", "min_speakers", "max_speakers") if options.get(name) is not None]
+    if counts and options.get("channels") == "split":
+        raise OptionsError(f"With channels=split every channel is a speaker; leave out {counts[0]}.")
     if options.get("diarise") and options.get("channels") == "split":
         raise OptionsError("diarise and channels=split both say who speaks; send only one of the two fields.")
 

@@ -138,6 +138,8 @@ def read(s: Services, form: Fields, *, translate: bool) -> Wanted:
     split = [text.strip().casefold() for text in jobs.get("channels", [])] == ["split"]
     if not said and not split and _diarises(s, wishes, model):
         jobs["diarise"] = ["true"]
+    elif not said and not voices:
+        jobs["diarise"] = ["false"]  # also where the model's name alone would say otherwise
     elif voices and (split or BOOLEANS.get("".join(said[:1]).strip().casefold()) is False):
         detail = "known_speaker_names are of speakers who are told apart; leave out the names, or diarise and channels."
         raise bad_option(detail, param="known_speaker_names")

@@ -60,6 +60,8 @@ class TranscriptionSegment(TypedDict):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
+    speaker: NotRequired[str]
+    """Ours, where speakers were told apart."""
 
 
 class TranscriptionWord(TypedDict):
@@ -144,27 +146,34 @@ def verbose(found: Transcript, *, temperature: float, words: bool, segments: boo
         "text": found.text,
         "usage": usage(found.duration),
     }
+    name = naming(found.speakers)
     if words:
         made["words"] = [_word(word) for segment in found.segments for word in segment.words]
     if segments:
-        made["segments"] = [_segment(segment, temperature) for segment in found.segments]
+        made["segments"] = [_segment(segment, temperature, name) for segment in found.segments]
     return made
 
 
 def translated_verbose(found: Transcript, *, temperature: float) -> TranslationVerbose:
     """``verbose_json`` of a translation."""
+    name = naming(found.speakers)
     return {
         "task": "translate",
         "language": "english",
         "duration": found.duration,
         "text": found.text,
-        "segments": [_segment(segment, temperature) for segment in found.segments],
+        "segments": [_segment(segment, temperature, name) for segment in found.segments],
     }
 
 
-def diarized(found: Transcript) -> TranscriptionDiarized:
-    """``diarized_json``."""
-    name = naming(found.speakers)
+def diarized(found: Transcript, *, known: Sequence[str] = ()) -> TranscriptionDiarized:
+    """``diarized_json``.
+
+    Args:
+        found: The transcript.
+        known: Names of people that may be in it, which nobody else is called by.
+    """
+    name = naming(found.speakers, known)
     return {
         "task": "transcribe",
         "duration": found.duration,
@@ -174,10 +183,15 @@ def diarized(found: Transcript) -> TranscriptionDiarized:
     }
 
 
-def naming(speakers: Sequence[Speaker]) -> Callable[[str | None], str]:
-    """Calls those by their names who have one, the others A, B, C … as they appear; where nobody was told apart, A."""
+def naming(speakers: Sequence[Speaker], names: Sequence[str] = ()) -> Callable[[str | None], str]:
+    """Calls those by their names who have one, the others A, B, C … as they appear; where nobody was told apart, A.
+
+    Args:
+        speakers: Of the transcript.
+        names: What nobody is to be called but who has that name.
+    """
     known = {speaker.id: speaker.name for speaker in speakers if speaker.name != speaker.id}
-    taken = set(known.values())
+    taken = {*known.values(), *names}
     letters = (letter for letter in map(_letters, itertools.count()) if letter not in taken)
     seen: dict[str | None, str] = {}
 
@@ -220,9 +234,9 @@ def language_name(found: Transcript) -> str:
     return LANGUAGES.get(found.language or "", found.language or _UNKNOWN)
 
 
-def _segment(segment: Segment, temperature: float) -> TranscriptionSegment:
+def _segment(segment: Segment, temperature: float, name: Callable[[str | None], str]) -> TranscriptionSegment:
     text = segment.text.encode()
-    return {
+    made: TranscriptionSegment = {
         "id": segment.id,
         "seek": round(segment.start * 100),
         "start": segment.start,
@@ -234,6 +248,9 @@ def _segment(segment: Segment, temperature: float) -> TranscriptionSegment:
         "compression_ratio": round(len(text) / len(zlib.compress(text)), 6),
         "no_speech_prob": segment.no_speech_prob,
     }
+    if segment.speaker is not None:
+        made["speaker"] = name(segment.speaker)
+    return made
 
 
 def _word(word: Word) -> TranscriptionWord:

@@ -48,6 +48,7 @@ class _Stream:
         self._live = LiveSegments(s, call.job_id)
         self._logprobs = "logprobs" in wanted.wishes.include
         self._diarized = wanted.wishes.response_format == "diarized_json"
+        self._known = wanted.wishes.known_speaker_names
         self._name: Callable[[str | None], str] | None = None
         self._text: list[str] = []
         self._said: list[shapes.TranscriptionLogprob] = []
@@ -93,7 +94,7 @@ class _Stream:
             self._said += event["logprobs"]
         if self._diarized:
             # By now it is known how many speak, and who they are.
-            self._name = self._name or shapes.naming(self._live.speakers)
+            self._name = self._name or shapes.naming(self._live.speakers, self._known)
             spoken = shapes.spoken(segment, self._name(segment.speaker))
             yield _event({**event, "segment_id": spoken["id"]})
             yield _event(spoken)

@@ -218,7 +218,7 @@ def _json(found: Transcript, job: Job, wanted: Wanted, *, translate: bool) -> An
         asked = wishes.timestamp_granularities or ["segment"]
         return shapes.verbose(found, temperature=temperature, words="word" in asked, segments="segment" in asked)
     if kind == "diarized_json":
-        return shapes.diarized(found)
+        return shapes.diarized(found, known=wishes.known_speaker_names)
     if translate:
         return {"text": found.text}
     languages = wanted.model == "gpt-transcribe"
