@@ -238,11 +238,15 @@ def _with(jobs: Mapping[str, list[str]], wishes: Wishes) -> dict[str, list[str]]
     if not made.get("chunk_seconds"):
         if isinstance(wishes.chunking_strategy, Vad):
             made["chunk_seconds"] = [str(_VAD_CHUNK_SECONDS)]
-        elif wishes.stream and not (
-            made.get("diarise") or made.get("diarize")
-        ):  # speakers are known at the end, and then everything is
+        elif wishes.stream and not _said_yes(made):  # where speakers are told apart, all the text comes at the end
             made["chunk_seconds"] = [str(STREAM_CHUNK_SECONDS)]
     return made
+
+
+def _said_yes(made: Mapping[str, Sequence[str]]) -> bool:
+    """Whether speakers are to be told apart."""
+    said = [text for name in ("diarise", "diarize") for text in made.get(name, [])]
+    return any(BOOLEANS.get(text.strip().casefold()) is not False for text in said)
 
 
 def _end(text: str, most: int) -> str:
