@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def loss_of(judge: Judge, pool: Speech) -> Callable[[random.Random, float], tupl
     return loss
 
 
-def embedded(network: Any, chunks: list[Chunk]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def embedded(network: Any, chunks: Iterable[Chunk]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Embeddings of everybody heard alone for long enough in chunks, and who they are."""
     found, people = [], []
     for made in chunks:

@@ -2,8 +2,8 @@
 
     python -m models.training.diariser.make_demo_diariser --work work-demo-diariser
 
-Each part is skipped where its result is there already; training goes on from its last checkpoint. The pipeline ends up
-in `WORK/diariser`. It takes some hours on two cores; stop and start it at will. To ship the result, copy it over
+Training goes on from its last checkpoint. The pipeline ends up in `WORK/diariser`, what its settings were chosen by in
+`WORK/choice.json`. It takes some hours on two cores; stop and start it at will. To ship the result, copy it over
 `models/demo/diariser`, run the tests and take its figures (`python -m benchmarks.diarisation_error`).
 
 `--start FOLDER` begins with the networks of a finished pipeline instead of new ones. `--parts` names some of the
@@ -59,7 +59,7 @@ def train(part: str, asked: argparse.Namespace) -> None:
         weights = loop.averaged
     else:
         judge = embedding.Judge(network, len(heard.cast))
-        if asked.start:
+        if asked.start and not (asked.work / f"{part}.pt").exists():
             embedding.aim(judge, heard)
         loop = Loop(asked.work / f"{part}.pt", judge, plan, asked.seed)
         loop.run(embedding.loss_of(judge, heard), embedding.check_of(judge, unheard))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.training.diariser import networks, scores
+from models.training.diariser.conversations import Turn
 from models.training.diariser.embedding import embedded
 from models.training.diariser.mixing import chunk
 from models.training.diariser.trials import trials
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 _CHUNKS = 1200  # to learn from how embeddings of one voice and of two differ
+_MOST_CLUSTER = 20  # pyannote.audio's limit
 _KEPT = 64  # directions of an embedding
 _EACH, _SECONDS = 3, 75.0  # conversations to choose by, of each kind
 _LONG = 360.0  # seconds of one more of each kind with two or three voices
@@ -32,11 +34,11 @@ AHC, VBX = "AgglomerativeClustering", "VBxClustering"
 _GRID: dict[str, list[dict[str, Any]]] = {
     AHC: [
         {"method": method, "threshold": round(float(limit), 2), "min_cluster_size": size}
-        for method, limit, size in product(("average", "centroid"), np.arange(0.3, 0.91, 0.1), (3, 8, 15))
+        for method, limit, size in product(("average", "centroid"), np.arange(0.4, 0.81, 0.1), (3, 8, 15))
     ],
     VBX: [
         {"threshold": limit, "Fa": sharpness, "Fb": reluctance}
-        for limit, sharpness, reluctance in product((0.6, 0.8), (0.05, 0.1, 0.3), (0.8, 2.0, 5.0))
+        for limit, sharpness, reluctance in product((0.6,), (0.05, 0.1, 0.3), (0.8, 2.0, 5.0))
     ],
 }
 
@@ -112,7 +114,7 @@ def _learnt_plda(folder: Path, pool: Pool, count: int) -> None:
     network.eval()
     rng = random.Random("embeddings to learn from")
     with torch.inference_mode():
-        rows, people = embedded(network, [chunk(pool, rng, rng.choice((1, 2, 3))) for _ in range(count)])
+        rows, people = embedded(network, (chunk(pool, rng, rng.choice((1, 2, 3))) for _ in range(count)))
     whole = np.isfinite(rows).all(1)
     write_plda(folder / "plda", rows[whole].astype(np.float64), people[whole])
 
@@ -145,17 +147,37 @@ class _Choice:
 
         write_config(self.folder, clustering, _GRID[clustering][0])
         pipeline = networks.pyannote().Pipeline.from_pretrained(self.folder)
+        # What was heard already is handed over instead of being heard again for every setting.
         pipeline.get_segmentations = lambda file, **_: deepcopy(self.segmentations[int(file["uri"])])
         pipeline.get_embeddings = lambda file, *_, **__: self.embeddings[int(file["uri"])].copy()
         tried = [self._tried(pipeline, settings) for settings in _GRID[clustering]]
         return min(tried, key=lambda one: one["figures"]["cost"])
 
     def _tried(self, pipeline: Any, settings: dict[str, Any]) -> dict[str, Any]:
-        pipeline.instantiate({"segmentation": {"min_duration_off": 0.0}, "clustering": settings})
-        heard = [scores.turns_from(pipeline(dict(file)).speaker_diarization) for file in self.files]
-        scored = [scores.Scored(said.turns, turns, said.duration) for said, turns in zip(self.said, heard, strict=True)]
-        figures = _figures(scored)
-        return {"settings": settings, "figures": figures}
+        scored = []
+        for said, file in zip(self.said, self.files, strict=True):
+            fitted = _fitted(settings, said.duration)
+            pipeline.instantiate({"segmentation": {"min_duration_off": 0.0}, "clustering": fitted})
+            heard = _as_told(pipeline(dict(file)).exclusive_speaker_diarization)
+            scored.append(scores.Scored(said.turns, heard, said.duration))
+        return {"settings": settings, "figures": _figures(scored)}
+
+
+def _fitted(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The settings as `pipelines.engines.pyannote` changes them for a recording of this length."""
+    if "min_cluster_size" not in settings:
+        return settings
+    size = round(settings["min_cluster_size"] * max(1.0, (seconds / _SECONDS) ** 0.5))
+    return settings | {"min_cluster_size": min(_MOST_CLUSTER, size)}
+
+
+def _as_told(annotation: Any) -> list[Turn]:
+    """The turns as users get them: tidied, without speakers who are hardly there."""
+    from pipelines import documents
+    from pipelines.voices import tidy, without_tiny
+
+    turns = [documents.Turn(start=start, end=end, speaker=who) for start, end, who in scores.turns_from(annotation)]
+    return [Turn(turn.start, turn.end, turn.speaker) for turn in without_tiny(tidy(turns))]
 
 
 def _figures(scored: Sequence[scores.Scored]) -> dict[str, float]:
@@ -170,6 +192,8 @@ def _figures(scored: Sequence[scores.Scored]) -> dict[str, float]:
 
 def finish(folder: Path, pool: Pool, *, scale: float = 1.0) -> dict[str, Any]:
     """Learn how embeddings differ, choose clustering and settings, and write the rest of a pipeline into its folder.
+
+    The settings are those with the fewest errors in what the program tells its users, on voices nobody trained on.
 
     Args:
         folder: Where `segmentation` and `embedding` are already.
