@@ -34,11 +34,11 @@ AHC, VBX = "AgglomerativeClustering", "VBxClustering"
 _GRID: dict[str, list[dict[str, Any]]] = {
     AHC: [
         {"method": method, "threshold": round(float(limit), 2), "min_cluster_size": size}
-        for method, limit, size in product(("average", "centroid"), np.arange(0.4, 0.81, 0.1), (3, 8, 15))
+        for method, limit, size in product(("average", "centroid"), np.arange(0.4, 0.81, 0.1), (3, 8))
     ],
     VBX: [
         {"threshold": limit, "Fa": sharpness, "Fb": reluctance}
-        for limit, sharpness, reluctance in product((0.6,), (0.05, 0.1, 0.3), (0.8, 2.0, 5.0))
+        for limit, sharpness, reluctance in product((0.6,), (0.05, 0.1, 0.3), (0.8, 2.0))
     ],
 }
 
