@@ -86,6 +86,7 @@ def main() -> None:
 
             told = finish(asked.work / "diariser", _pools(asked.work, asked.sentences)[0], scale=asked.scale)
             (asked.work / "choice.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            print(told["chosen"], told[told["chosen"]]["settings"], told[told["chosen"]]["figures"], flush=True)
         else:
             train(part, asked)
 

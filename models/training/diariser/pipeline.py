@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from itertools import product
@@ -28,17 +27,19 @@ _CHUNKS = 1200  # to learn from how embeddings of one voice and of two differ
 _MOST_CLUSTER = 20  # pyannote.audio's limit
 _KEPT = 64  # directions of an embedding
 _EACH, _SECONDS = 3, 75.0  # conversations to choose by, of each kind
-_LONG = 360.0  # seconds of one more of each kind with two or three voices
+_SHORT, _LONG = 25.0, 360.0  # seconds of as many more of each kind, and of one more with two or three voices
 _COUNT_WEIGHT = 0.05  # of a wrong number of speakers, beside the error rate
 AHC, VBX = "AgglomerativeClustering", "VBxClustering"
+_LIMITS = {"centroid": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75), "average": (0.15, 0.2, 0.25, 0.3, 0.35)}
 _GRID: dict[str, list[dict[str, Any]]] = {
     AHC: [
-        {"method": method, "threshold": round(float(limit), 2), "min_cluster_size": size}
-        for method, limit, size in product(("average", "centroid"), np.arange(0.4, 0.81, 0.1), (3, 8))
+        {"method": method, "threshold": limit, "min_cluster_size": size}
+        for method, limits in _LIMITS.items()
+        for limit, size in product(limits, (3, 8))
     ],
     VBX: [
-        {"threshold": limit, "Fa": sharpness, "Fb": reluctance}
-        for limit, sharpness, reluctance in product((0.6,), (0.05, 0.1, 0.3), (0.8, 2.0))
+        {"threshold": 0.6, "Fa": sharpness, "Fb": reluctance}
+        for sharpness, reluctance in product((0.05, 0.1, 0.3), (0.8, 2.0))
     ],
 }
 
@@ -128,6 +129,7 @@ class _Choice:
         self.folder = folder
         kinds = tuple(f"{count} voices{noise}" for count in (2, 3) for noise in ("", ", noisy"))
         self.said = [made.said for made in trials("choosing", _EACH, seconds)]
+        self.said += [made.said for made in trials("choosing", _EACH, min(seconds, _SHORT))]
         self.said += [made.said for made in trials("choosing", 1, seconds / _SECONDS * _LONG, kinds=kinds)]
         self.files = [
             {"waveform": torch.from_numpy(said.audio)[None], "sample_rate": 16_000, "uri": str(number)}
@@ -142,7 +144,7 @@ class _Choice:
         ]
 
     def best(self, clustering: str) -> dict[str, Any]:
-        """The settings with the fewest errors, with their figures under `figures`."""
+        """The settings with the fewest errors under `settings`, their `figures`, and those of all others `tried`."""
         from copy import deepcopy
 
         write_config(self.folder, clustering, _GRID[clustering][0])
@@ -151,7 +153,8 @@ class _Choice:
         pipeline.get_segmentations = lambda file, **_: deepcopy(self.segmentations[int(file["uri"])])
         pipeline.get_embeddings = lambda file, *_, **__: self.embeddings[int(file["uri"])].copy()
         tried = [self._tried(pipeline, settings) for settings in _GRID[clustering]]
-        return min(tried, key=lambda one: one["figures"]["cost"])
+        tried.sort(key=lambda one: float(one["figures"]["cost"]))
+        return tried[0] | {"tried": tried}
 
     def _tried(self, pipeline: Any, settings: dict[str, Any]) -> dict[str, Any]:
         scored = []
@@ -209,5 +212,4 @@ def finish(folder: Path, pool: Pool, *, scale: float = 1.0) -> dict[str, Any]:
     chosen = min(found, key=lambda name: float(found[name]["figures"]["cost"]))
     write_config(folder, chosen, found[chosen]["settings"])
     told = {"chosen": chosen, **found}
-    print(json.dumps(told, indent=1), flush=True)
     return told
