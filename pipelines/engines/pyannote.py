@@ -38,6 +38,8 @@ _FAINT = 3e-4
 _BATCHES = ("segmentation_batch_size", "embedding_batch_size")
 _LEAST_SECONDS = 0.1
 _REFERENCE_SECONDS = 30.0
+_WINDOW_SECONDS, _REPEATED_SECONDS = 10.0, 1.0
+"""What the networks look at at once, and the shortest reference that is said over and over to fill it."""
 _MOST_CLUSTER = 20
 """The library's limit for the smallest cluster."""
 _TUNED_SECONDS = 75.0
@@ -107,6 +109,9 @@ class Pyannote:
         import numpy as np
 
         audio = np.nan_to_num(np.asarray(audio, np.float32))[: int(_REFERENCE_SECONDS * SAMPLE_RATE)]
+        if _REPEATED_SECONDS * SAMPLE_RATE <= len(audio) < (window := int(_WINDOW_SECONDS * SAMPLE_RATE)):
+            # Behind a shorter voice the library puts digital silence, which changes what the voice sounds like.
+            audio = np.tile(audio, -(-window // len(audio)))[:window]
         part = self._hear(audio, (0.0, len(audio) / SAMPLE_RATE), Told(lambda *_: None, 1.0), SpeakerCount(exactly=1))
         seconds = seconds_by_speaker(part.turns)
         longest = max(seconds, key=lambda speaker: seconds[speaker], default=None)
