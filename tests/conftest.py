@@ -6,11 +6,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres_server import PostgresServer, postgres_lacks
 from tests.stack import RedisServer, Stack
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 SKIPS = {
     "gpu": "needs a GPU: set LONGHAND_TEST_GPU=1 on a machine with one",

@@ -109,7 +109,7 @@ BAD: list[tuple[Any, str]] = [
     ({"url": URL, "metadata": "{}"}, "metadata"),
     ({"url": URL, "metadata": [1]}, "metadata"),
     ({"url": URL, "metadata": {"a": "x" * 17000}}, "16 kB"),
-    ({"url": URL, "diarise": True}, "told apart"),
+    ({"url": URL, "diarise": True}, "apart"),
     ({"url": URL, "diarise": 1}, "diarise"),
     ({"url": URL, "num_speakers": "2"}, "num_speakers"),
     ({"url": URL, "channels": "both"}, "channels"),
