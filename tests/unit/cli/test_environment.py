@@ -207,7 +207,7 @@ def test_every_requirement_is_pinned_and_torch_is_none_of_them() -> None:
     folder = environment.ROOT / "requirements"
     pinned = [line.split("==")[0] for line in (folder / "constraints.txt").read_text().splitlines() if "==" in line]
     wanted = {
-        line.strip().lower()
+        line.partition("[")[0].strip().lower()  # without extras
         for path in folder.glob("*.txt")
         if path.name not in {"constraints.txt", "train.txt", "audit.txt"}  # the last two have pins of their own
         for line in path.read_text().splitlines()
