@@ -31,6 +31,8 @@ from tests.stack import Stack, until
 OPTIONS = {"chunk_seconds": "30", "temperature": "0"}
 ATTEMPTS = 10
 """MAX_ATTEMPTS here: with the default of 4 a chunk that is hit four times in a row would fail, as it should."""
+SHOWN = 3
+"""Of the jobs that are not done, so many with what the workers said of them last."""
 Piece = tuple[str, str, int]
 
 
@@ -161,8 +163,12 @@ class Soak:
             if job["status"] == "done":
                 found = self.stack.client.get(f"/v1/jobs/{job_id}/transcript.json").content
                 different += found != expected[name]
-            else:
-                print("  not done:", job["error"])
+            elif states.total() - states["done"] <= SHOWN:
+                print("  not done:", job_id, job["error"])
+                for name in ("cpu", "gpu1", "gpu2", "net"):
+                    said = self.stack.log(name)
+                    if (at := said.rfind(job_id)) >= 0:
+                        print(f"  {name}: {said[max(0, at - 300) : at + 1500]}")
         self.look()
         doubled = 0
         with self.database.read() as session:
