@@ -179,7 +179,7 @@ class Events:
             self._client.delete(key)
             return 0.0
         at = time.time()
-        self._client.set(key, f"{at:.3f}", nx=True, ex=KNOWN_SECONDS)
+        self._client.set(key, repr(at), nx=True, ex=KNOWN_SECONDS)
         return max(0.0, at - float(cast("str | None", self._client.get(key)) or at))
 
     def emptied(self) -> bool:
