@@ -7,7 +7,6 @@ job reads all speakers, and only what is said about now has to be held until it 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from pipelines import joining
 from pipelines.documents import Chunk, ChunkPlan, ChunkTranscript, Segment, Speaker, Warn, Word
@@ -17,13 +16,6 @@ _BREATH, _BREATH_AFTER_SENTENCE = 0.6, 0.2
 """Seconds of silence in which somebody else's words are an answer; shorter ones do not tear a sentence apart."""
 _SLACK = 0.3
 """Seconds by which an answer may come before the end of what it answers."""
-
-
-class Joins(Protocol):
-    """What takes chunks in order and gives segments as they become certain."""
-
-    def add(self, part: ChunkTranscript) -> list[Segment]:
-        """The segments that no later chunk can change any more; with the last chunk, all that are left."""
 
 
 def speaker(channel: int) -> str:
@@ -71,27 +63,14 @@ def apart(plan: ChunkPlan) -> dict[int | None, ChunkPlan]:
     }
 
 
-def joiner(plan: ChunkPlan) -> Joins:
+def joiner(plan: ChunkPlan) -> joining.Joins:
     """What joins the chunks of a plan."""
     return ChannelJoiner(plan) if any(chunk.channel is not None for chunk in plan.chunks) else joining.Joiner(plan)
 
 
 def join(plan: ChunkPlan, parts: Iterable[ChunkTranscript]) -> Iterator[Segment]:
-    """The segments of the whole recording, in order of their beginnings.
-
-    Args:
-        plan: What was given to whom.
-        parts: What each chunk heard, in order.
-
-    Raises:
-        ValueError: There is not exactly one part for every chunk, in order.
-    """
-    joins, added = joiner(plan), 0
-    for part in parts:
-        yield from joins.add(part)
-        added += 1
-    if added != len(plan.chunks):
-        raise ValueError(f"{len(plan.chunks)} chunks were planned, {added} are there")
+    """The segments of the whole recording, in order of their beginnings; see ``pipelines.joining.join``."""
+    return joining.join(plan, parts, joiner(plan))
 
 
 def speakers(plan: ChunkPlan, seconds: Mapping[str | None, float]) -> list[Speaker]:

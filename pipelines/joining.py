@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Protocol
 
 from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Word
 from pipelines.hearing import Heard, normalise
@@ -19,6 +20,13 @@ _LONGEST_BREATH = 1.0
 _SENTENCE_END = re.compile(r"[.?!…。？！][\"'”’»)\]」』]*$")
 _TOKEN = re.compile(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
 """A word, or one character of a script that puts no spaces between words."""
+
+
+class Joins(Protocol):
+    """What takes chunks in order and gives segments as they become certain."""
+
+    def add(self, part: ChunkTranscript) -> list[Segment]:
+        """The segments that no later chunk can change any more; with the last chunk, all that are left."""
 
 
 class Joiner:
@@ -110,7 +118,7 @@ class Joiner:
         return pieces
 
 
-def join(plan: ChunkPlan, parts: Iterable[ChunkTranscript]) -> Iterator[Segment]:
+def join(plan: ChunkPlan, parts: Iterable[ChunkTranscript], joiner: Joins | None = None) -> Iterator[Segment]:
     """The segments of the whole recording, as ``Joiner`` gives them.
 
     Nothing said is lost at a seam or stands twice. A single part comes back as it is, but for its numbers.
@@ -118,13 +126,14 @@ def join(plan: ChunkPlan, parts: Iterable[ChunkTranscript]) -> Iterator[Segment]
     Args:
         plan: What was given to whom.
         parts: What each chunk heard, in order.
+        joiner: Of this plan, if it is not a ``Joiner``.
 
     Raises:
         ValueError: There is not exactly one part for every chunk, in order.
     """
-    joiner, added = Joiner(plan), 0
+    joins, added = joiner or Joiner(plan), 0
     for part in parts:
-        yield from joiner.add(part)
+        yield from joins.add(part)
         added += 1
     if added != len(plan.chunks):
         raise ValueError(f"{len(plan.chunks)} chunks were planned, {added} are there")

@@ -112,22 +112,6 @@ class Flow:
         with _reaching():
             self._begin(turns.give(self.store.database, owner, limits=self.capacity.turns()))
 
-    def without(self, job_id: str, name: str) -> None:
-        """Have a job go on without a stage that it can do without, if nothing else of it can run.
-
-        Raises:
-            QueueUnavailable: The broker cannot be reached.
-        """
-        job = jobs.get(self.store.database, job_id)
-        if job is None or job.status not in ACTIVE or not self.stages.keys() >= set(job.stages):
-            return
-        planned = {stage: self.stages[stage] for stage in job.stages}
-        waiting = [stage.name for stage in ready(planned, steps.finished(self.store.database, job_id))]
-        if waiting != [name] or not steps.take_whole(self.store.database, job_id, name):
-            return
-        with _reaching():
-            self.app.signature("job.without", args=[job_id, name], immutable=True, queue=CPU).apply_async()
-
     def ended(self, job_id: str) -> None:
         """Let another job have the turn of one that is over. Best effort: what fails here upkeep does."""
         try:

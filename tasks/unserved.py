@@ -2,7 +2,11 @@
 
 import logging
 
-from store import standing
+from store import jobs, standing, steps
+from store.models import ACTIVE
+from tasks.app import CPU
+from tasks.flow import Flow
+from tasks.order import ready
 from tasks.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -18,6 +22,18 @@ def go_without(worker: Worker) -> None:
             continue
         for job_id in standing.waiting_for(worker.store.database, stage.name):
             try:
-                worker.flow.without(job_id, stage.name)
+                send_on(worker.flow, job_id, stage.name)
             except Exception:  # one bad row must not stop the others; the next look tries again
                 log.exception("job %s cannot go on without %s", job_id, stage.name)
+
+
+def send_on(flow: Flow, job_id: str, name: str) -> None:
+    """Have a job go on without a stage, if nothing else of it can run and that was not sent before."""
+    database = flow.store.database
+    job = jobs.get(database, job_id)
+    if job is None or job.status not in ACTIVE or not flow.stages.keys() >= set(job.stages):
+        return
+    planned = {stage: flow.stages[stage] for stage in job.stages}
+    waiting = [stage.name for stage in ready(planned, steps.finished(database, job_id))]
+    if waiting == [name] and steps.take_whole(database, job_id, name):
+        flow.app.signature("job.without", args=[job_id, name], immutable=True, queue=CPU).apply_async()

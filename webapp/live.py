@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from pipelines import transcripts
-from pipelines.channels import Joins, joiner
+from pipelines.channels import joiner
 from pipelines.documents import ChunkPlan, ChunkTranscript, Segment, Speaker
+from pipelines.joining import Joins
 from pipelines.stages.export import TRANSCRIPT
 from store import jobs, steps
 from webapp.services import Services

@@ -14,7 +14,7 @@ from store.events import PREFIX
 from store.models import WHOLE
 from store.steps import Piece
 from tasks.flow import Flow
-from tasks.unserved import UNSERVED_SECONDS
+from tasks.unserved import UNSERVED_SECONDS, send_on
 from tests.stack import RedisServer
 from tests.unit.test_flow import queued
 
@@ -53,11 +53,11 @@ def waiting(store: Store, flow: Flow) -> str:
 def test_a_job_goes_on_without_what_it_can_do_without(
     store: Store, flow: Flow, settings: Settings, waiting: str
 ) -> None:
-    flow.without(waiting, "diarise")
+    send_on(flow, waiting, "diarise")
     assert [(queue, name, args) for queue, name, args, _ in queued(settings)] == [
         ("cpu", "job.without", [waiting, "diarise"])
     ]
-    flow.without(waiting, "diarise")
+    send_on(flow, waiting, "diarise")
     assert queued(settings) == [], "it is on its way"
 
 
@@ -66,8 +66,8 @@ def test_not_while_anything_else_can_be_done(store: Store, flow: Flow, settings:
     new = jobs.NewJob(jobs.new_id(), "ada", OPTIONS, stages, "talk.mp3", 1, "")
     jobs.create(store.database, new, each=["transcribe"])
     done(store, new.id, "normalise")
-    flow.without(new.id, "diarise")
-    flow.without("nobody", "diarise")
+    send_on(flow, new.id, "diarise")
+    send_on(flow, "nobody", "diarise")
     assert queued(settings) == []
 
 
