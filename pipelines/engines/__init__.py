@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.documents import Segment, Span, Warn
+from pipelines.engines.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -94,31 +95,8 @@ class Models(Protocol):
 
 
 Loader = Callable[[str, EngineSettings], Transcriber]
-_engines: dict[str, Loader] = {}
-
-
-def engine(name: str) -> Callable[[Loader], Loader]:
-    """Register a function that loads a model by name as an engine."""
-
-    def register(load: Loader) -> Loader:
-        _engines[name] = load
-        return load
-
-    return register
-
-
-def loader(name: str) -> Loader:
-    """The engine's load function.
-
-    Raises:
-        KeyError: No engine of that name; the message lists those there are.
-    """
-    if name not in _engines:
-        import importlib
-        import pkgutil
-
-        for module in pkgutil.iter_modules(__path__):
-            importlib.import_module(f"{__name__}.{module.name}")
-    if name not in _engines:
-        raise KeyError(f"no engine {name!r}; there are {sorted(_engines)}")
-    return _engines[name]
+_engines: Registry[Loader] = Registry("transcribing")
+engine = _engines.register
+"""Makes a function that loads a model by name an engine."""
+loader = _engines.loader
+"""The load function of an engine, by its name."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.documents import Turns, Warn
+from pipelines.engines.registry import Registry
 
 INSTALL = "make diarise"
 """The one command that installs what telling speakers apart takes."""
@@ -102,36 +103,11 @@ class Diarisers(Protocol):
 
 
 DiariserLoader = Callable[[DiariserSettings], Diariser]
-_engines: dict[str, DiariserLoader] = {}
-
-
-def diariser_engine(name: str) -> Callable[[DiariserLoader], DiariserLoader]:
-    """Register a function that loads the operator's diariser as an engine; a plugin may add one."""
-
-    def register(load: DiariserLoader) -> DiariserLoader:
-        _engines[name] = load
-        return load
-
-    return register
-
-
-def diariser_loader(name: str) -> DiariserLoader:
-    """The engine's load function.
-
-    Raises:
-        KeyError: No engine of that name; the message lists those there are.
-    """
-    if name not in _engines:
-        import importlib
-        import pkgutil
-
-        from pipelines import engines
-
-        for module in pkgutil.iter_modules(engines.__path__):
-            importlib.import_module(f"{engines.__name__}.{module.name}")
-    if name not in _engines:
-        raise KeyError(f"no engine {name!r} for telling speakers apart; there are {sorted(_engines)}")
-    return _engines[name]
+_engines: Registry[DiariserLoader] = Registry("telling speakers apart")
+diariser_engine = _engines.register
+"""Makes a function that loads the operator's diariser an engine."""
+diariser_loader = _engines.loader
+"""The load function of an engine, by its name."""
 
 
 def installed() -> bool:
