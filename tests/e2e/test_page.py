@@ -113,7 +113,7 @@ def test_from_a_file_to_its_subtitles(page: Page, stack: Stack, tmp_path: Path) 
     folder.mkdir()
     page.downloads_to(folder)
     page.click("[data-format=srt]")
-    (saved,) = until(lambda: list(folder.glob("*.srt")), 10, "the subtitles to be saved")
+    (saved,) = until(lambda: list(folder.glob("*.srt")), 30, "the subtitles to be saved")
     assert saved.read_text() == stack.client.get(f"/v1/jobs/{job_id}/transcript.srt").text
 
     page.click(".job-page .buttons button")

@@ -145,7 +145,7 @@ def test_a_diariser_that_hears_nothing_is_stopped_by_a_cancel(
     until(lambda: step("diarise") == "running" and step("transcribe") == "done", 30, "the transcript to wait")
     child = told.children("diarise")[0]
     assert told.client.post(f"/v1/jobs/{job}/cancel").json()["status"] == "cancelled"
-    until(lambda: not child.is_running(), 10, "the diariser to end")
+    until(lambda: not child.is_running(), 30, "the diariser to end")
     two(orders, undisturbed)
     assert told.run(SAMPLE, diarise="true")["status"] == "done"
 

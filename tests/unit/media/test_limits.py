@@ -71,7 +71,7 @@ def test_cancelling_ends_ffmpeg_and_leaves_nothing(tmp_path):
     started = time.monotonic()
     with pytest.raises(Cancelled):
         normalise(source, target, limits=Limits(), progress=cancelled)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert [len(children) for children in seen] == [1]
     assert not psutil.pid_exists(seen[0][0])  # reaped as well: a zombie's number still exists
     assert not target.exists()

@@ -73,7 +73,7 @@ def test_time_runs_out_also_for_one_that_closed_its_output_and_ignores_signals()
         started = time.monotonic()
         with pytest.raises(OutOfTime):
             start("sh", "-c", script, bounds=Bounds(seconds=0.3, file_bytes=1))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
 
 
 def test_what_a_tick_raises_ends_the_whole_session():

@@ -50,7 +50,7 @@ class Reader:
         self.headers: Any = None
         self.thread = threading.Thread(target=self._read, args=(client.application, job_id, {**AUTH, **headers}))
         self.thread.start()
-        until(lambda: self.text, 10, "the beginning")
+        until(lambda: self.text, 30, "the beginning")
 
     def _read(self, app: Flask, job_id: str, headers: dict[str, str]) -> None:
         response = app.test_client().get(f"/v1/jobs/{job_id}/events", headers=headers)
@@ -156,14 +156,14 @@ def test_text_comes_as_chunks_finish_and_then_the_end(client: FlaskClient, servi
     hear(services, job_id, 1)  # not its turn
     begin(services, job_id, "transcribe", 0)
     services.store.events.report(job_id, "transcribe", 0, 0.5)
-    until(lambda: any(e.name == "progress" for e in reader.events), 5, "progress")
+    until(lambda: any(e.name == "progress" for e in reader.events), 30, "progress")
     assert not reader.segments()
     steps.free(services.store.database, steps.silent(services.store.database, seconds=-1))
     hear(services, job_id, 0)
-    until(lambda: len(reader.segments()) >= 6, 5, "the text of two chunks")
+    until(lambda: len(reader.segments()) >= 6, 30, "the text of two chunks")
     assert reader.segments() == joined()[: len(reader.segments())]
     hear(services, job_id, 2)
-    until(lambda: len(reader.segments()) == 12, 5, "all text")
+    until(lambda: len(reader.segments()) == 12, 30, "all text")
     finish(services, job_id)
     seen = reader.end()
     assert reader.text.startswith("retry: ")
@@ -186,7 +186,7 @@ def test_a_stream_that_broke_off_goes_on_right_behind(
     headers = {"Last-Event-ID": str(last)} if last >= 0 else {}
     reader = Reader(client, job_id, **headers)
     rest = joined()[last + 1 :]
-    until(lambda: len(reader.segments()) >= len(rest), 5, "the rest")
+    until(lambda: len(reader.segments()) >= len(rest), 30, "the rest")
     finish(services, job_id)
     assert (reader.end()[-1].name, reader.segments()) == ("done", rest)
     # Once it is over it comes out of the transcript, the same.
@@ -234,7 +234,7 @@ def test_a_job_that_is_cancelled_ends_the_stream_at_once(client: FlaskClient, jo
     began = time.monotonic()
     client.post(f"/v1/jobs/{job_id}/cancel", headers=AUTH)
     assert [e.name for e in reader.end()] == ["job", "cancelled"]
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_a_job_that_is_deleted_ends_the_stream(client: FlaskClient, services: Services, send: Send) -> None:
@@ -257,7 +257,7 @@ def test_progress_comes_only_when_it_changed_and_not_too_often(
         services.store.events.changed(job_id)
         time.sleep(0.05)
     done = lambda: next(s["progress"] for s in reader.events[-1].data["steps"] if s["stage"] == "transcribe")  # noqa: E731
-    until(lambda: done() == round(19 / 120, 4), 5, "the last")
+    until(lambda: done() == round(19 / 120, 4), 30, "the last")
     count = len(reader.events)
     assert 2 <= count <= 2 + (time.monotonic() - began) / 0.5 + 1
     for _ in range(5):
@@ -270,7 +270,7 @@ def test_progress_comes_only_when_it_changed_and_not_too_often(
 def test_a_comment_keeps_the_line_open(client: FlaskClient, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.events.KEEP_ALIVE_SECONDS", 0.2)
     reader = Reader(client, job_id)
-    until(lambda: reader.text.count("\n:") >= 3, 5, "three comments")
+    until(lambda: reader.text.count("\n:") >= 3, 30, "three comments")
     assert [e.name for e in reader.events] == ["job"]
 
 

@@ -148,9 +148,9 @@ def test_a_client_that_goes_away_leaves_nothing(server: Server, chunked: bool) -
         client.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         data = HEAD + b"x" * MB
         client.sendall(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
-        until(lambda: server.stored() != before, 10, "the upload to begin")
+        until(lambda: server.stored() != before, 30, "the upload to begin")
     # Its folder may vanish while it is looked into.
-    assert until(lambda: server.stored() == before, 10, "the upload to be dropped", (FileNotFoundError,))
+    assert until(lambda: server.stored() == before, 30, "the upload to be dropped", (FileNotFoundError,))
 
 
 def test_waiting_requests_do_not_keep_others_out(server: Server) -> None:

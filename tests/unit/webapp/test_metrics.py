@@ -256,7 +256,7 @@ def test_without_redis_the_rest_is_told(make: Callable[..., Flask], send: Callab
         client = make(redis_url=url).test_client()
         began = time.monotonic()
         response = client.get("/metrics", headers=AUTH)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 20
         assert response.status_code == 200
         figure = read(response.text)
         assert (figure("up", part="redis"), figure("up", part="database")) == (0, 1)

@@ -90,7 +90,7 @@ def finished(server: Server, url: str) -> bool:
 def test_what_arrived_before_the_connection_broke_is_kept(server: Server, chunked: bool) -> None:
     url = begin(server)
     broken(server, url, chunked=chunked).close()
-    until(lambda: offset(url) == CUT, 10, "everything that was sent to be kept")
+    until(lambda: offset(url) == CUT, 30, "everything that was sent to be kept")
     answer = resume(url)
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(len(BODY)))
     assert finished(server, url)
@@ -99,7 +99,7 @@ def test_what_arrived_before_the_connection_broke_is_kept(server: Server, chunke
 def test_what_breaks_off_after_its_last_byte_is_finished(server: Server) -> None:
     url = begin(server, CUT)
     broken(server, url, chunked=True).close()  # everything, but not the end of the chunk
-    until(source_of(server, url).exists, 10, "the upload to be finished without being asked for")
+    until(source_of(server, url).exists, 30, "the upload to be finished without being asked for")
     assert source_of(server, url).read_bytes() == BODY[:CUT]
     assert httpx.get(url, headers=AUTH).json()["finished"]
 
@@ -110,7 +110,7 @@ def test_a_client_that_comes_back_on_another_connection_goes_on(server: Server, 
     # A telephone that changes networks: the server never hears that the first connection is dead.
     with broken(server, url, chunked=chunked):
         held_back = MB // 8 if chunked else 1024
-        until(lambda: offset(url) > CUT - held_back, 10, "what was sent to count although the request is not over")
+        until(lambda: offset(url) > CUT - held_back, 30, "what was sent to count although the request is not over")
         assert go_on(url, offset(url)).status_code == 423
         assert resume(url).status_code == 204
     assert finished(server, url)
@@ -143,7 +143,7 @@ def test_a_server_that_is_killed_costs_a_second_at_most(tmp_path: Path, redis_se
     try:
         url = begin(server)
         with broken(server, url):
-            until(lambda: offset(url) > CUT - 1024, 10, "what was sent to count")
+            until(lambda: offset(url) > CUT - 1024, 30, "what was sent to count")
             family = server.process_info.children()
             for process in family:
                 process.kill()

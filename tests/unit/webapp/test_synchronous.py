@@ -80,7 +80,7 @@ def the_job(services: Services, count: int = 1) -> str:
         found, _ = jobs.page(services.store.database)
         return found[0].id if len(found) == count and waiting(services, found[0].id) else None
 
-    found: str = until(there, 10, "a job that is waited for")
+    found: str = until(there, 30, "a job that is waited for")
     return found
 
 
@@ -99,7 +99,7 @@ def status(services: Services, job_id: str) -> str | None:
 
 def decided(services: Services) -> None:
     """The time of grace of everybody who left is over."""
-    until(lambda: services.departures._thread is None, 10, "the departures to be decided")
+    until(lambda: services.departures._thread is None, 30, "the departures to be decided")
 
 
 def leave(app: Flask, services: Services, **fields: Any) -> str:
@@ -126,10 +126,10 @@ def test_identical_requests_share_a_job_whatever_the_file_is_called(ask: Ask, se
     with asking(ask) as first:
         job = the_job(services)
         with asking(ask, "/v1/audio/transcriptions", name="b.wav") as second:
-            until(lambda: waiting(services, job) == 2, 10, "two who wait")
-            until(lambda: folders(services) == {job}, 10, "the second upload to be deleted")
+            until(lambda: waiting(services, job) == 2, 30, "two who wait")
+            until(lambda: folders(services) == {job}, 30, "the second upload to be deleted")
             with worker(services):
-                until(lambda: status(services, job) == "done", 10, "the end")
+                until(lambda: status(services, job) == "done", 30, "the end")
     assert first[0].headers["X-Job-ID"] == second[0].headers["X-Job-ID"] == job
     assert ask("/transcribe-demo").headers["X-Job-ID"] == job, "a result that was missed by a moment is taken"
 
@@ -185,9 +185,9 @@ def test_a_client_that_leaves_ends_its_job_after_a_time_of_grace(app: Flask, ser
         time.sleep(1.2)
         assert not answers
         theirs.close()
-        until(lambda: answers, 10, "the thread to be free")
+        until(lambda: answers, 30, "the thread to be free")
         assert status(services, job) in ACTIVE
-    until(lambda: status(services, job) == "cancelled", 10, "the job to be cancelled")
+    until(lambda: status(services, job) == "cancelled", 30, "the job to be cancelled")
 
 
 def test_it_goes_on_while_another_waits(app: Flask, ask: Ask, services: Services) -> None:
@@ -199,7 +199,7 @@ def test_it_goes_on_while_another_waits(app: Flask, ask: Ask, services: Services
         assert asker(app, connection=ours)().status_code == 499
         decided(services)
         with worker(services):
-            until(lambda: other, 10, "the answer")
+            until(lambda: other, 30, "the answer")
     assert (other[0].status_code, other[0].headers["X-Job-ID"]) == (200, job)
 
 
@@ -213,7 +213,7 @@ def test_a_request_that_is_sent_again_takes_it_over(app: Flask, ask: Ask, servic
     with asking(ask) as again:
         decided(services)
         with worker(services):
-            until(lambda: again, 10, "the answer")
+            until(lambda: again, 30, "the answer")
     assert again[0].status_code == 200
     assert len(jobs.page(services.store.database)[0]) == 1
 
@@ -269,9 +269,9 @@ def test_it_goes_on_while_somebody_follows_it(
         job = the_job(services)
         thread = threading.Thread(target=follow, args=(job,))
         thread.start()
-        until(lambda: waiting(services, job) == 2, 10, "the follower to be counted")
+        until(lambda: waiting(services, job) == 2, 30, "the follower to be counted")
         services.store.events._client.delete(f"longhand:waiters:{job}")
-        until(lambda: waiting(services, job) == 2, 10, "both to be counted again, whatever they are busy with")
+        until(lambda: waiting(services, job) == 2, 30, "both to be counted again, whatever they are busy with")
         theirs.close()
     decided(services)
     assert (status(services, job), waiting(services, job)) == ("queued", 1)
@@ -302,13 +302,13 @@ def test_the_end_of_a_job_whose_client_left_is_told(make: Callable[..., Flask]) 
 def test_a_job_that_is_being_given_up_cannot_be_joined(ask: Ask, services: Services) -> None:
     with asking(ask) as first:
         job = the_job(services)
-        (token,) = until(lambda: list(services.waiters._here), 10, "the token")
+        (token,) = until(lambda: list(services.waiters._here), 30, "the token")
         assert services.waiters.close(job, services.waiters.leave(job, token))
         with asking(ask) as second:
             jobs.cancel(services.store.database, job)
             services.store.events.changed(job)
             with worker(services):
-                until(lambda: second, 10, "the second's own job")
+                until(lambda: second, 30, "the second's own job")
     is_problem(first[0], 409, "conflict")
     assert first[0].headers["X-Should-Retry"] == "false"
     assert second[0].status_code == 200
@@ -319,7 +319,7 @@ def test_whoever_shares_a_job_that_is_not_there_any_more_may_ask_again(ask: Ask,
     with asking(ask) as first:
         job = the_job(services)
         with asking(ask) as second:
-            until(lambda: waiting(services, job) == 2, 10, "two who wait")
+            until(lambda: waiting(services, job) == 2, 30, "two who wait")
             jobs.delete_record(services.store.database, job)
             services.store.events.changed(job)
     is_problem(first[0], 409, "conflict")
