@@ -8,20 +8,17 @@ downloads so far, hub. Model folders are the operator's: what is in them is run,
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.engines.diarisers import DEFAULT_MODEL, DiariserSettings
-from pipelines.engines.resolve import DEMO, Resolved, hub_reachable
+from pipelines.engines.resolve import DEMO, FOLDERS, HUB_ID, Resolved, hub_reachable
 from pipelines.errors import LonghandError, ModelUnavailable, UnknownModel
 
 _log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_FOLDER = ("/", "./", "../", "~/")
 _WANTED = ["*.yaml", "*.bin", "*.npz"]
 _FILES = {
     "segmentation": ("pytorch_model.bin",),
@@ -57,7 +54,7 @@ def resolve_diariser(name: str) -> Resolved:
         if not (folder / CONFIG).is_file():
             raise UnknownModel("The demo diariser is not part of this installation; run Longhand from a full checkout.")
         return Resolved("demo", str(folder), name)
-    if name.startswith(_FOLDER):
+    if name.startswith(FOLDERS):
         folder = Path(name).expanduser().resolve()
         if not folder.is_dir():
             raise UnknownModel(f"There is no model folder {folder.name!r}: check the path in DIARISATION_MODEL.")
@@ -70,7 +67,7 @@ def resolve_diariser(name: str) -> Resolved:
         return Resolved("folder", str(folder), folder.name)
     if Path(name).is_dir():
         raise UnknownModel(f"{name} is a folder: write it as ./{name}, or by its full path, in DIARISATION_MODEL.")
-    if _HUB_ID.fullmatch(name):
+    if HUB_ID.fullmatch(name):
         return Resolved("hub", name, name)
     raise UnknownModel(
         f"There is no model {name!r} for telling speakers apart: set DIARISATION_MODEL to a hub id such as "
@@ -147,7 +144,7 @@ class _Source:
                 return found
         elif found := _complete(folder / Path(named).expanduser() / subfolder, files):  # an absolute one stays itself
             return found
-        elif _HUB_ID.fullmatch(named):
+        elif HUB_ID.fullmatch(named):
             return self._inside(named, subfolder, files)
         raise UnknownModel(
             f"The model {self._found.name} lacks {' and '.join(files)} of a part that its {CONFIG} names: "

@@ -47,8 +47,10 @@ NEEDED = ("model.bin", "config.json", "tokenizer.json")
 """Files without which a model cannot be loaded; without its tokenizer the library would ask the network for one."""
 _WANTED = [*NEEDED, "preprocessor_config.json", "vocabulary.*"]
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_FOLDER = ("/", "./", "../", "~/")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""A name that may be a repository of the model hub."""
+FOLDERS = ("/", "./", "../", "~/")
+"""What begins so is a folder."""
 _UNREACHABLE = (403, 407)
 """Answers that come from a proxy in between, not from a hub asked for a public page."""
 
@@ -83,7 +85,7 @@ def resolve(name: str) -> Resolved:
         if not (folder / "model.bin").is_file():
             raise UnknownModel("The demo model is not part of this installation; run Longhand from a full checkout.")
         return Resolved("demo", str(folder), name)
-    if name.startswith(_FOLDER):
+    if name.startswith(FOLDERS):
         folder = Path(name).expanduser().resolve()
         _check_folder(folder)
         if folder == demo_folder().resolve():
@@ -91,7 +93,7 @@ def resolve(name: str) -> Resolved:
         return Resolved("folder", str(folder), folder.name)
     if name in SIZES:
         return Resolved("hub", SIZES[name], name)
-    if _HUB_ID.fullmatch(name):
+    if HUB_ID.fullmatch(name):
         return Resolved("hub", name, name)
     raise UnknownModel(
         f"There is no model {name!r}: use a size such as small or large-v3-turbo, a hub id such as org/name, "
