@@ -1,5 +1,6 @@
 """The entry point of workers, beat and Flower: ``celery -A tasks.main …``."""
 
+import os
 from typing import Any
 
 from celery import signals
@@ -19,6 +20,9 @@ webhooks.register(worker)
 outcome.connect(worker)
 lease.install(worker)
 threads.install()
+
+_NICE = 10
+"""How far a worker that only tells speakers apart stands back where cores are scarce: the text is waited for first."""
 
 
 @signals.setup_logging.connect(weak=False)
@@ -40,5 +44,7 @@ def _child(**_: Any) -> None:
         worker.queues = sorted(app.amqp.queues.consume_from)
     if worker.serves("models"):
         worker.preload()
+    elif worker.serves("diarisers"):
+        os.nice(_NICE)
     if worker.serves("models", "diarisers"):
         worker.keep_announcing()

@@ -144,6 +144,7 @@ def test_a_diariser_that_hears_nothing_is_stopped_by_a_cancel(
 
     until(lambda: step("diarise") == "running" and step("transcribe") == "done", 30, "the transcript to wait")
     child = told.children("diarise")[0]
+    assert child.nice() > told.children("gpu1")[0].nice(), "whoever transcribes comes first"
     assert told.client.post(f"/v1/jobs/{job}/cancel").json()["status"] == "cancelled"
     until(lambda: not child.is_running(), 30, "the diariser to end")
     two(orders, undisturbed)
