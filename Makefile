@@ -37,7 +37,7 @@ diarise: python ## Install what telling speakers apart takes as well (some 1.5 G
 
 test: python ## Run every test: TESTS="tests/unit -k words"
 	@$(ENVIRONMENT) dev
-	@$(BIN)/python -m pytest --numprocesses=2 $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses=3 $(TESTS)
 
 check: python ## Style, types and the import rule
 	@$(ENVIRONMENT) dev

@@ -1,6 +1,7 @@
 """What the whole test session shares: private servers, recordings, and the check that nothing is left running."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres_server import PostgresServer, postgres_lacks
-from tests.stack import RedisServer, Stack
+from tests.stack import ROOT, RedisServer, Stack
 
 # How long an example takes says more about what else the machine does.
 settings.register_profile("shared", deadline=None)
@@ -32,13 +33,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+OWN_STACK = re.compile(r"with \w*Stack\(")
+
+
 class StacksApart(LoadScopeScheduling):
-    """Of two processes each works off one half of the tests with whole installations, in order, then unit tests."""
+    """One process works off all tests that share an installation; other files go to whichever process is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/unit/"):
-            return nodeid.split("::")[0]
-        return "faults" if "/faults/" in nodeid else "stacks"
+        file = nodeid.split("::")[0]
+        if "/faults/" in file:
+            return "faults"
+        source = (ROOT / file).read_text()
+        return "stack" if "stack: Stack" in source and not OWN_STACK.search(source) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksApart:

@@ -24,7 +24,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def said() -> Conversation:
-    return conversation(75, seed=11, voices=2)
+    return conversation(50, seed=11, voices=2)
 
 
 @pytest.fixture(scope="module")

@@ -73,8 +73,8 @@ def test_silence_ends_with_the_time(receiver: Receiver) -> None:
 
 
 def test_a_body_that_trickles_does_not_hold_us(receiver: Receiver) -> None:
-    receiver.answers = [drip(b"HTTP/1.1 500 No\r\nContent-Length: 500\r\n\r\n" + b"abc" * 100, 0.01)]
-    outcome = send(receiver, seconds=1.0)
+    receiver.answers = [drip(b"HTTP/1.1 500 No\r\nContent-Length: 5000\r\n\r\n" + b"abc" * 1000, 0.01)]
+    outcome = send(receiver, seconds=3.0)
     assert outcome.status == 500
     assert outcome.error is not None and outcome.error.startswith("The server answered 500: abcabc")
 

@@ -87,7 +87,7 @@ def test_the_first_run_ends_as_soon_as_there_are_several_channels(split, tmp_pat
 
 def test_a_bomb_with_many_channels_writes_no_more_than_the_limit(tmp_path, monkeypatch):
     source, target, largest = tmp_path / "source.flac", tmp_path / "audio.wav", []
-    media_samples.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=7.1:d=3600", "-c:a", "flac", source)
+    media_samples.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=7.1:d=300", "-c:a", "flac", source)
     judge = verdict.samples_or_error
 
     def look_and_judge(*arguments):
@@ -112,15 +112,14 @@ def test_many_channels_share_what_a_file_can_hold(split, tmp_path, monkeypatch):
 
 def test_progress_goes_to_the_end(tmp_path):
     source, calls = tmp_path / "source.flac", []
-    media_samples.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=stereo:d=3600", "-c:a", "flac", source)
+    media_samples.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=stereo:d=600", "-c:a", "flac", source)
     normalise(source, tmp_path / "audio.wav", limits=Limits(), progress=lambda *f: calls.append(f), split=True)
-    assert all(0 <= done <= total == 3600 for done, total in calls)
-    assert calls[-1] == (3600, 3600)
+    assert all(0 <= done <= total == 600 for done, total in calls)
+    assert calls[-1] == (600, 600)
 
 
-@pytest.mark.parametrize("count", [2, 16])
-def test_a_gap_is_silence_in_every_channel(split, tmp_path, count):
-    path = tmp_path / "x.mkv"
+def test_a_gap_is_silence_in_every_channel(split, tmp_path):
+    path, count = tmp_path / "x.mkv", 16
     gap = conversion.ffmpeg.LONGEST_GAP_SECONDS // count - 5
     expression = "|".join(f"0.3*sin({hertz}*2*PI*t)" for hertz in tones(count))
     media_samples.ffmpeg(
