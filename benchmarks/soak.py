@@ -44,10 +44,10 @@ class Tally:
     interrupted: Counter[Piece] = field(default_factory=Counter)
     waiting: dict[Piece, tuple[float, int]] = field(default_factory=dict)
     """Interrupted work that nobody has begun again: since when, and how often it had been begun."""
-    recoveries: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds until interrupted work was begun again, and how many workers and their children were killed meanwhile."""
-    deaths: list[float] = field(default_factory=list)
-    """When workers or their children were killed."""
+    recoveries: list[tuple[float, int, int]] = field(default_factory=list)
+    """Seconds until interrupted work was begun again; how many workers and how many Redis were killed meanwhile."""
+    deaths: list[tuple[float, bool]] = field(default_factory=list)
+    """When a worker, its children or Redis were killed, and whether it was Redis."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Job -> recording."""
 
@@ -88,8 +88,9 @@ class Soak:
             for piece, (since, attempts) in list(self.tally.waiting.items()):
                 step = session.get(Step, piece)
                 if step is None or step.status == "done" or step.attempts > attempts:
-                    meanwhile = sum(at > since for at in self.tally.deaths)
-                    self.tally.recoveries.append((time.monotonic() - since, meanwhile))
+                    meanwhile = [redis for at, redis in self.tally.deaths if at > since]
+                    emptied = sum(meanwhile)
+                    self.tally.recoveries.append((time.monotonic() - since, len(meanwhile) - emptied, emptied))
                     del self.tally.waiting[piece]
 
     def kill(self) -> None:
@@ -97,7 +98,7 @@ class Soak:
         what = self.random.choices(["child", "worker", "web", "beat", "net", "redis"], [6, 6, 2, 1, 1, 1])[0]
         stack = self.stack
         if what in ("child", "worker"):
-            self.tally.deaths.append(time.monotonic())
+            self.tally.deaths.append((time.monotonic(), False))
             name = self.random.choice(["cpu", "gpu1", "gpu2"])
             group = stack.processes[name].pid
             os.killpg(group, signal.SIGSTOP)
@@ -114,6 +115,7 @@ class Soak:
                         os.kill(child.pid, signal.SIGKILL)
                 os.killpg(group, signal.SIGCONT)
         elif what == "redis":
+            self.tally.deaths.append((time.monotonic(), True))
             stack.redis.kill()
             stack.redis.start()
         else:
@@ -165,10 +167,10 @@ class Soak:
                 different += found != expected[name]
             elif states.total() - states["done"] <= SHOWN:
                 print("  not done:", job_id, job["error"])
-                for name in ("cpu", "gpu1", "gpu2", "net"):
-                    said = self.stack.log(name)
+                for worker in ("cpu", "gpu1", "gpu2", "net"):
+                    said = self.stack.log(worker)
                     if (at := said.rfind(job_id)) >= 0:
-                        print(f"  {name}: {said[max(0, at - 300) : at + 1500]}")
+                        print(f"  {worker}: {said[max(0, at - 300) : at + 1500]}")
         self.look()
         doubled = 0
         with self.database.read() as session:
@@ -181,11 +183,15 @@ class Soak:
         print(f"jobs {len(self.tally.jobs)}: {dict(states)}; made more than once: {made - len(self.tally.jobs)}")
         print(f"kills {self.tally.kills.total()}: {kills}; pieces of work interrupted: {len(self.tally.recoveries)}")
         print(f"lost {lost}, different transcripts {different}, done twice without need {doubled}")
-        found = sorted(self.tally.recoveries, reverse=True) or [(0.0, 0)]
-        alone = [seconds for seconds, meanwhile in found if not meanwhile]
+        found = sorted(self.tally.recoveries, reverse=True) or [(0.0, 0, 0)]
         print(f"begun again after {found[len(found) // 2][0]:.1f} s (median)")
-        print(f"  of {len(alone)} with no other worker killed meanwhile, at the latest {max(alone, default=0.0):.1f} s")
-        print("  slowest:", ", ".join(f"{seconds:.1f} s ({n} more killed meanwhile)" for seconds, n in found[:5]))
+        for what, which in (
+            ("nothing else", [f[0] for f in found if not f[1] and not f[2]]),
+            ("no Redis", [f[0] for f in found if not f[2]]),
+        ):
+            print(f"  of {len(which)} with {what} killed meanwhile, at the latest {max(which, default=0.0):.1f} s")
+        slowest = (f"{seconds:.1f} s ({workers} workers, {redis} Redis)" for seconds, workers, redis in found[:8])
+        print("  slowest (killed meanwhile):", ", ".join(slowest))
         return lost + different + doubled + made - len(self.tally.jobs)
 
 
