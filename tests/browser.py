@@ -174,7 +174,7 @@ class Page:
             raise Failed(f"{script}: {found['exceptionDetails']['exception'].get('description')}")
         return found["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 20) -> Any:
+    def wait(self, script: str, seconds: float = 60) -> Any:
         """The value of an expression once it is something."""
         found = f"(v => v instanceof Node || v)({script})"
         try:

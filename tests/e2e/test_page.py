@@ -36,6 +36,8 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     page = browser.page()
     page.open(f"http://127.0.0.1:{stack.port}/")
     give_key(page, KEY)
+    # What was asked for without the key may be answered late.
+    page.wait("document.querySelector('#option-language') && !document.querySelector('dialog')")
     page.refused.clear()
     yield page
     assert page.complaints == []
