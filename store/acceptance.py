@@ -1,6 +1,5 @@
 """Requests that are accepted: all of their jobs are written at once, with the key they came with, or nothing is."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -136,5 +135,4 @@ def _end(session: Session, refused: Sequence[Planned]) -> None:
         for one in refused:
             if one.new.webhook_url is not None:
                 deliveries.owe(session, one.new.id, "failed")
-    for code, count in sorted(Counter(one.refusal.code for one in refused if one.refusal is not None).items()):
-        totals.refused(session, code, count=count)
+    totals.refused(session, [(one.new.owner, one.refusal.code) for one in refused if one.refusal is not None])

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from store import totals
 from store.database import Database, changed, hold
 from store.models import Delivery, Job
 from store.times import now
@@ -113,10 +114,13 @@ def claim(database: Database, delivery_id: str) -> Delivery | None:
         hold(session, f"endpoint {endpoint}")  # else two deliveries to one server would not see each other's lease
         at = now()
         query = update(Delivery).where(Delivery.id == delivery_id, _claimable(at))
-        values = {"attempts": Delivery.attempts + 1, "tried_at": at, "tries": _tries_before(session, delivery_id)}
+        tries, died = _tries_before(session, delivery_id)
+        values = {"attempts": Delivery.attempts + 1, "tried_at": at, "tries": tries}
         if not changed(session, query.values(lease_until=at + timedelta(seconds=LEASE_SECONDS), **values)):
             return None
-        return session.get_one(Delivery, delivery_id, populate_existing=True)
+        found = session.get_one(Delivery, delivery_id, populate_existing=True)
+        _count(session, *[totals.DIED] * died)
+        return found
 
 
 def arrived(database: Database, delivery: Delivery, *, response_status: int) -> bool:
@@ -130,7 +134,9 @@ def arrived(database: Database, delivery: Delivery, *, response_status: int) -> 
     }
     values["tries"] = _and(delivery, response_status, None)
     with database.write() as session:
-        return changed(session, _mine(delivery).values(response_status=response_status, **values))
+        won = changed(session, _mine(delivery).values(response_status=response_status, **values))
+        _count(session, *[totals.DELIVERED] * won)
+        return won
 
 
 def missed(
@@ -151,8 +157,11 @@ def missed(
     status = "failed" if due_at is None else "pending"
     values: dict[str, Any] = {"status": status, "due_at": due_at, "lease_until": None, "error": error}
     values["tries"] = _and(delivery, response_status, error)
+    became = totals.UNANSWERED if response_status is None else totals.REFUSED
     with database.write() as session:
-        return changed(session, _mine(delivery).values(response_status=response_status, **values))
+        won = changed(session, _mine(delivery).values(response_status=response_status, **values))
+        _count(session, *[became] * won, *[totals.GIVEN_UP] * (won and due_at is None))
+        return won
 
 
 def requeue(database: Database, delivery_id: str) -> bool:
@@ -166,8 +175,10 @@ def requeue(database: Database, delivery_id: str) -> bool:
         "lease_until": None,
     }
     with database.write() as session:
-        values["tries"] = _tries_before(session, delivery_id)
-        return changed(session, update(Delivery).where(Delivery.id == delivery_id, _free(at)).values(**values))
+        values["tries"], died = _tries_before(session, delivery_id)
+        won = changed(session, update(Delivery).where(Delivery.id == delivery_id, _free(at)).values(**values))
+        _count(session, *[totals.DIED] * (won and died))
+        return won
 
 
 def give_up(database: Database) -> bool:
@@ -179,7 +190,12 @@ def give_up(database: Database) -> bool:
     old = and_(Delivery.since_at < at - timedelta(hours=GIVE_UP_HOURS), Delivery.due_at <= at, _free(at), silent)
     values = {"status": "failed", "due_at": None, "lease_until": None, "error": _GIVEN_UP}
     with database.write() as session:
-        return changed(session, update(Delivery).where(Delivery.status == "pending", old).values(**values))
+        given_up = session.scalars(
+            update(Delivery).where(Delivery.status == "pending", old).values(**values).returning(Delivery.id),
+            execution_options={"synchronize_session": False},
+        ).all()
+        _count(session, *[totals.GIVEN_UP] * len(given_up))
+        return bool(given_up)
 
 
 def tries_of(delivery: Delivery) -> list[Try]:
@@ -187,14 +203,21 @@ def tries_of(delivery: Delivery) -> list[Try]:
     return [Try(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in delivery.tries]
 
 
-def _tries_before(session: Session, delivery_id: str) -> list[Any]:
-    """The tries so far, with the last one even if nobody settled it."""
+def _tries_before(session: Session, delivery_id: str) -> tuple[list[Any], bool]:
+    """The tries so far, with the last one even if nobody settled it; whether nobody did."""
     found = session.get(Delivery, delivery_id, with_for_update=True)
     if found is None or not found.attempts:
-        return []
+        return [], False
     if found.tries and found.tries[-1]["attempt"] == found.attempts:
-        return found.tries
-    return _and(found, None, _DIED) if found.lease_until else _and(found, found.response_status, found.error)
+        return found.tries, False
+    if found.lease_until:
+        return _and(found, None, _DIED), True
+    return _and(found, found.response_status, found.error), False
+
+
+def _count(session: Session, *outcomes: str) -> None:
+    """Count what became of a try, or a delivery."""
+    totals.add_all(session, [totals.Addition(totals.WEBHOOKS, outcome, "") for outcome in outcomes])
 
 
 def _and(delivery: Delivery, response_status: int | None, error: str | None) -> list[Any]:

@@ -3,22 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from store.columns import Record as Record
 from store.columns import UtcDateTime as UtcDateTime  # migrations know it by this module's name
+from store.counted import AccountTotal as AccountTotal
+from store.counted import Total as Total
 
 ACTIVE = ("queued", "running")
 """Statuses of a job that is not over."""
 OVER = ("done", "failed", "cancelled")
 WHOLE = -1
 """Item number of a step's row for the whole job; the rows of its chunks count from 0."""
-
-
-class Record(DeclarativeBase):
-    """Base of the tables."""
-
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012  # SQLAlchemy's
 
 
 class Job(Record):
@@ -210,22 +207,6 @@ class Usage(Record):
     at: Mapped[datetime]
 
     __table_args__ = (Index("usage_by_owner", "owner", "day"), Index("usage_by_day", "day"))
-
-
-class Total(Record):
-    """A running total of what happened here; outlives the jobs it comes from and never goes down."""
-
-    __tablename__ = "totals"
-
-    figure: Mapped[str] = mapped_column(String(32), primary_key=True)
-    """What is counted, see ``store.totals``."""
-    label: Mapped[str] = mapped_column(String(200), primary_key=True)
-    detail: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """What it is counted by."""
-    count: Mapped[int] = mapped_column(BigInteger)
-    """How often."""
-    amount: Mapped[float]
-    """How many seconds in all."""
 
 
 class Delivery(Record):

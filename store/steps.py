@@ -4,15 +4,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Update, and_, func, or_, select, true, update
+from sqlalchemy import Update, and_, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from store import totals
 from store.database import Database, changed
 from store.jobs import now
 from store.models import ACTIVE, WHOLE, Job, Step
+from store.pieces import Piece as Piece
+from store.pieces import Wait as Wait
+from store.pieces import active, here, hold, mine, undone
+from store.totals import Addition
 
 LOST_SECONDS = 600.0
 """A message that was sent this long ago and has not begun may be lost."""
@@ -33,16 +36,15 @@ class Begin(Enum):
     """It was started too often without coming to an end."""
 
 
-class Piece(NamedTuple):
-    """One piece of work: a stage of a job, or one chunk of it."""
-
-    job_id: str
-    stage: str
-    item: int = WHOLE
-
-
 def begin(
-    database: Database, piece: Piece, *, task_id: str, worker: str, max_attempts: int, stale_seconds: float
+    database: Database,
+    piece: Piece,
+    *,
+    task_id: str,
+    worker: str,
+    max_attempts: int,
+    stale_seconds: float,
+    wait: Wait | None = None,
 ) -> tuple[Begin, str]:
     """Claim a piece of work.
 
@@ -53,34 +55,46 @@ def begin(
         What to do, and for ``RUN`` the claim to do it under.
     """
     at = now()
-    stale = at - timedelta(seconds=stale_seconds)
-    free = or_(Step.status == "pending", and_(Step.status == "running", Step.alive_at < stale))
+    stale = and_(Step.status == "running", Step.alive_at < at - timedelta(seconds=stale_seconds))
     claim = uuid.uuid4().hex
     with database.write() as session:
-        if not _hold(session, piece.job_id):
+        priority = hold(session, piece.job_id)
+        if priority is None:
             return Begin.OVER, ""
-        wanted = update(Step).where(_here(piece), free, _active(piece), Step.attempts < max_attempts)
+        dead = changed(session, update(Step).where(here(piece), stale).values(status="pending"))
+        counted = totals.lost(piece.stage, totals.SILENT) if dead else []
+        new = session.scalar(select(Step.started_at.is_(None)).where(here(piece)))
+        free = update(Step).where(here(piece), Step.status == "pending", active(piece), Step.attempts < max_attempts)
         values = {"status": "running", "attempts": Step.attempts + 1, "claim": claim, "task_id": task_id}
         times = {"started_at": func.coalesce(Step.started_at, at), "alive_at": at}
-        if changed(session, wanted.values(worker=worker, **values, **times)):
+        won = changed(session, free.values(worker=worker, **values, **times))
+        if won:
             _mark_started(session, piece, at)
-            return Begin.RUN, claim
-        found = select(Step.status, Step.attempts, Step.alive_at).where(_here(piece))
-        step = session.execute(found).one_or_none()
+            counted += _waited(wait, priority, at) if wait is not None and new else []
+        totals.add_all(session, counted)
+        return (Begin.RUN, claim) if won else (_why_not(session, piece, max_attempts), "")
+
+
+def _why_not(session: Session, piece: Piece, max_attempts: int) -> Begin:
+    step = session.execute(select(Step.status, Step.attempts).where(here(piece))).one_or_none()
     if step is None:
-        return Begin.OVER, ""
+        return Begin.OVER
     if step.status == "done":
-        return Begin.DONE, ""
+        return Begin.DONE
     # Who was at it may have freed it just now, between our change and our look.
-    used_up = step.attempts >= max_attempts and (step.status == "pending" or step.alive_at < stale)
-    return Begin.EXHAUSTED if used_up else Begin.TAKEN, ""
+    return Begin.EXHAUSTED if step.attempts >= max_attempts and step.status == "pending" else Begin.TAKEN
+
+
+def _waited(wait: Wait, priority: str, at: datetime) -> list[Addition]:
+    seconds = max(at.timestamp() - wait.since, 0.0)
+    return totals.waited(queue=wait.queue, priority=priority, seconds=seconds, target=wait.target)
 
 
 def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
     """With its first piece of work the job runs, and with its first chunk the stage."""
     began = func.coalesce(Job.started_at, at)
     job = update(Job).where(Job.id == piece.job_id, Job.status == "queued").values(status="running", started_at=began)
-    whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.status == "pending")
+    whole = and_(here(Piece(piece.job_id, piece.stage)), Step.status == "pending")
     session.execute(job)
     session.execute(update(Step).where(whole).values(status="running", started_at=at))
 
@@ -88,10 +102,10 @@ def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
 def alive(database: Database, piece: Piece, claim: str) -> bool:
     """Give a sign of life; whether the work is still wanted and still this run's."""
     with database.write() as session:
-        return changed(session, update(Step).where(_mine(piece, claim), _active(piece)).values(alive_at=now()))
+        return changed(session, update(Step).where(mine(piece, claim), active(piece)).values(alive_at=now()))
 
 
-def release(database: Database, piece: Piece, claim: str, *, refund: bool) -> None:
+def release(database: Database, piece: Piece, claim: str, *, refund: bool, reason: str = "") -> None:
     """Running → pending: it will be tried again.
 
     Args:
@@ -99,24 +113,28 @@ def release(database: Database, piece: Piece, claim: str, *, refund: bool) -> No
         piece: The work.
         claim: This run's; nothing happens if the work is somebody else's by now.
         refund: Whether the start does not count, because what went wrong was neither the work's nor its worker's.
+        reason: Why it is left undone, in a word.
     """
     attempts = Step.attempts - 1 if refund else Step.attempts
     with database.write() as session:
-        session.execute(update(Step).where(_mine(piece, claim)).values(status="pending", attempts=attempts))
+        if changed(session, update(Step).where(mine(piece, claim)).values(status="pending", attempts=attempts)):
+            totals.add(session, totals.AGAIN, piece.stage, reason, 0.0)
 
 
 def free_dead(database: Database, piece: Piece, *, task_id: str, worker: str) -> None:
     """Running → pending, said by the parent of the process that ran it and is dead."""
-    theirs = and_(_here(piece), Step.status == "running", Step.task_id == task_id, Step.worker == worker)
+    theirs = and_(here(piece), Step.status == "running", Step.task_id == task_id, Step.worker == worker)
     with database.write() as session:
-        session.execute(update(Step).where(theirs).values(status="pending"))
+        if changed(session, update(Step).where(theirs).values(status="pending")):
+            totals.add_all(session, totals.lost(piece.stage, totals.CHILD))
 
 
 def wear_out(database: Database, piece: Piece, *, task_id: str, attempts: int) -> None:
     """Running → pending, with all its starts used up: whoever begins it next is told so."""
-    theirs = and_(_here(piece), Step.status == "running", Step.task_id == task_id)
+    theirs = and_(here(piece), Step.status == "running", Step.task_id == task_id)
     with database.write() as session:
-        session.execute(update(Step).where(theirs).values(status="pending", attempts=attempts, sent_at=None))
+        if changed(session, update(Step).where(theirs).values(status="pending", attempts=attempts, sent_at=None)):
+            totals.add(session, totals.AGAIN, piece.stage, "timeout", 0.0)
 
 
 def done(database: Database, piece: Piece, claim: str) -> bool:
@@ -126,39 +144,39 @@ def done(database: Database, piece: Piece, claim: str) -> bool:
     """
     at = now()
     with database.write() as session:
-        _hold(session, piece.job_id)
+        hold(session, piece.job_id)
         if piece.item != WHOLE:
             # Two last chunks at once must see each other: one waits here (on SQLite, at the beginning of the block).
-            session.execute(select(Step.stage).where(_here(Piece(piece.job_id, piece.stage))).with_for_update())
-        won = changed(session, update(Step).where(_mine(piece, claim)).values(status="done", finished_at=at))
+            session.execute(select(Step.stage).where(here(Piece(piece.job_id, piece.stage))).with_for_update())
+        won = changed(session, update(Step).where(mine(piece, claim)).values(status="done", finished_at=at))
         if won and piece.item != WHOLE:
-            left = select(func.count()).select_from(Step).where(_left(piece.job_id, piece.stage))
+            left = select(func.count()).select_from(Step).where(undone(piece.job_id, piece.stage))
             if not session.scalar(left):
-                whole = and_(_here(Piece(piece.job_id, piece.stage)), Step.total.is_not(None))
+                whole = and_(here(Piece(piece.job_id, piece.stage)), Step.total.is_not(None))
                 session.execute(update(Step).where(whole).values(status="done", finished_at=at))
         if won:
             totals.worked(session, piece.job_id, piece.stage, piece.item, at=at)
-        ours = and_(_here(piece), Step.status == "done", Step.claim == claim)
+        ours = and_(here(piece), Step.status == "done", Step.claim == claim)
         return won or session.scalar(select(Step.stage).where(ours)) is not None
 
 
 def attempts(database: Database, piece: Piece) -> int:
     """How often a piece of work was started."""
     with database.read() as session:
-        return session.scalar(select(Step.attempts).where(_here(piece))) or 0
+        return session.scalar(select(Step.attempts).where(here(piece))) or 0
 
 
 def runs_for(database: Database, piece: Piece) -> str | None:
     """The message that runs a piece of work, or ran it last."""
     with database.read() as session:
-        return session.scalar(select(Step.task_id).where(_here(piece)))
+        return session.scalar(select(Step.task_id).where(here(piece)))
 
 
 def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[int]:
     """Make the rows of a stage's chunks, once; the numbers of those that are not done. No chunks: the stage is done."""
     at = now()
     with database.write() as session:
-        _hold(session, job_id)  # else who deletes it, and we, could wait for each other
+        hold(session, job_id)  # else who deletes it, and we, could wait for each other
         whole = session.get(Step, (job_id, stage, WHOLE), with_for_update=True)
         if whole is None:
             return []
@@ -169,7 +187,7 @@ def scatter(database: Database, job_id: str, stage: str, *, count: int) -> list[
                 for n in range(count)
             )
         session.flush()
-        left = list(session.scalars(select(Step.item).where(_left(job_id, stage)).order_by(Step.item)))
+        left = list(session.scalars(select(Step.item).where(undone(job_id, stage)).order_by(Step.item)))
         if not left and whole.status != "done":
             whole.status, whole.started_at, whole.finished_at = "done", whole.started_at or at, at
         return left
@@ -192,13 +210,13 @@ def take_next(database: Database, job_id: str, stage: str, *, window: int, anew:
     chunks = and_(Step.job_id == job_id, Step.stage == stage, Step.item != WHOLE)
     waiting = and_(chunks, Step.status == "pending")
     with database.write() as session:
-        if not _hold(session, job_id):
+        if hold(session, job_id) is None:
             return []
         # What was sent long ago may be lost. If it is not, it is merely sent twice, and claimed once.
         lost = true() if anew else Step.sent_at < at - timedelta(seconds=LOST_SECONDS)
         _change(session, update(Step).where(waiting, lost).values(sent_at=None))
         if anew:
-            found = select(Step.item).where(_left(job_id, stage)).order_by(Step.item).limit(window)
+            found = select(Step.item).where(undone(job_id, stage)).order_by(Step.item).limit(window)
         else:
             under_way = or_(Step.status == "running", and_(Step.status == "pending", Step.sent_at.is_not(None)))
             sent = session.scalar(select(func.count()).select_from(Step).where(chunks, under_way)) or 0
@@ -217,9 +235,9 @@ def take_whole(database: Database, job_id: str, stage: str, *, anew: bool = Fals
     lost = or_(Step.sent_at.is_(None), Step.sent_at < at - timedelta(seconds=LOST_SECONDS))
     unsent = true() if anew else and_(Step.status == "pending", lost)
     with database.write() as session:
-        if not _hold(session, job_id):
+        if hold(session, job_id) is None:
             return False
-        won = changed(session, update(Step).where(_here(Piece(job_id, stage)), unsent).values(sent_at=at))
+        won = changed(session, update(Step).where(here(Piece(job_id, stage)), unsent).values(sent_at=at))
         if won:
             _change(session, update(Job).where(Job.id == job_id).values(submitted_at=at))
         return won
@@ -249,9 +267,9 @@ def done_items(database: Database, job_id: str, stage: str, *, first: int = 0) -
 def silent(database: Database, *, seconds: float) -> dict[Piece, datetime]:
     """Running work of active jobs that has shown no sign of life for this long, with its last one."""
     dead = and_(Step.status == "running", Step.alive_at < now() - timedelta(seconds=seconds))
-    active = select(Job.id).where(Job.status.in_(ACTIVE))
+    going = select(Job.id).where(Job.status.in_(ACTIVE))
     with database.read() as session:
-        query = select(Step.job_id, Step.stage, Step.item, Step.alive_at).where(dead, Step.job_id.in_(active))
+        query = select(Step.job_id, Step.stage, Step.item, Step.alive_at).where(dead, Step.job_id.in_(going))
         return {Piece(*row[:3]): row[3] for row in session.execute(query) if row[3] is not None}
 
 
@@ -259,37 +277,13 @@ def free(database: Database, found: Mapping[Piece, datetime]) -> list[str]:
     """Running → pending, where the last sign of life is still the one that was found; the jobs this freed some of."""
     freed = []
     for piece, at in found.items():
-        here = and_(_here(piece), Step.status == "running", Step.alive_at == at)
+        dead = and_(here(piece), Step.status == "running", Step.alive_at == at)
         with database.write() as session:
-            if changed(session, update(Step).where(here).values(status="pending")):
+            if changed(session, update(Step).where(dead).values(status="pending")):
+                totals.add_all(session, totals.lost(piece.stage, totals.SILENT))
                 freed.append(piece.job_id)
     return list(dict.fromkeys(freed))
 
 
-def _hold(session: Session, job_id: str) -> bool:
-    """One at a time sends work of a job: two chunks that end at once choose different ones. False: it is over, or gone.
-
-    The job first, then its steps, as everybody must who changes both: else two could wait for each other.
-    """
-    held = select(Job.id).where(Job.id == job_id, Job.status.in_(ACTIVE)).with_for_update(key_share=True)
-    return session.scalar(held) is not None
-
-
 def _change(session: Session, statement: Update) -> None:
     session.execute(statement, execution_options={"synchronize_session": False})
-
-
-def _here(piece: Piece) -> ColumnElement[bool]:
-    return and_(Step.job_id == piece.job_id, Step.stage == piece.stage, Step.item == piece.item)
-
-
-def _mine(piece: Piece, claim: str) -> ColumnElement[bool]:
-    return and_(_here(piece), Step.status == "running", Step.claim == claim)
-
-
-def _active(piece: Piece) -> ColumnElement[bool]:
-    return select(Job.id).where(Job.id == piece.job_id, Job.status.in_(ACTIVE)).exists()
-
-
-def _left(job_id: str, stage: str) -> ColumnElement[bool]:
-    return and_(Step.job_id == job_id, Step.stage == stage, Step.item != WHOLE, Step.status != "done")

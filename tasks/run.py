@@ -10,9 +10,10 @@ from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 from pipelines.errors import Cancelled, EngineError, InputError, LonghandError, OptionsError, TransientError
 from pipelines.stage import Stage
 from store import Store, jobs, steps, usage
+from store.figures import SENT_AT
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
-from store.steps import Begin, Piece
+from store.steps import Begin, Piece, Wait
 from tasks import webhooks
 from tasks.again import AWAY, again, backoff, drop, outlast, patiently
 from tasks.app import AnyTask
@@ -60,7 +61,7 @@ def _register_stage(worker: Worker, stage: Stage) -> None:
     def run(task: AnyTask, job_id: str, item: int = WHOLE) -> None:
         piece = Piece(job_id, stage.name, item)
         try:
-            claim, now = _begin(worker, task, piece), stage
+            claim, now = _begin(worker, task, piece, wait=_wait(worker, task, stage)), stage
         except EngineError as exhausted:
             if stage.otherwise is None:
                 raise
@@ -77,7 +78,15 @@ def _register_stage(worker: Worker, stage: Stage) -> None:
     run.__doc__ = stage.title
 
 
-def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = False) -> str:
+def _wait(worker: Worker, task: AnyTask, stage: Stage) -> Wait | None:
+    """Since when its message has been on its queue; None: it does not say."""
+    sent = task.request.get(SENT_AT)
+    if not isinstance(sent, int | float):
+        return None
+    return Wait(queue=stage.queue, since=float(sent), target=worker.settings.queue_wait_target_seconds)
+
+
+def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = False, wait: Wait | None = None) -> str:
     """The claim to run under; empty if the work is done already.
 
     Args:
@@ -85,6 +94,7 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = Fal
         task: Whose message it is.
         piece: The work.
         once_more: Begin although it was begun too often: what is done now cannot be what went wrong.
+        wait: Counted if the work begins for the first time.
     """
     limit = _ENDLESS if once_more else worker.settings.max_attempts
     node = task.request.hostname or worker.name
@@ -95,7 +105,7 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = Fal
         # found it taken would have to look again, and might have got something long to do by then.
         stale = worker.settings.visibility_timeout_seconds - worker.settings.lease_renewal_seconds
         begun, claim = steps.begin(
-            database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=stale
+            database, piece, task_id=message, worker=node, max_attempts=limit, stale_seconds=stale, wait=wait
         )
         repeated = begun is Begin.TAKEN and steps.runs_for(database, piece) == message
     except AWAY as error:
@@ -224,7 +234,8 @@ def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: B
         if not ours and steps.attempts(worker.store.database, piece) >= worker.settings.max_attempts:
             raise error
         # Outages of our own servers say nothing about the recording, and must not use up its attempts.
-        outlast(lambda: steps.release(worker.store.database, piece, claim, refund=ours))
+        reason = "outage" if ours else error.code if isinstance(error, LonghandError) else "internal"
+        outlast(lambda: steps.release(worker.store.database, piece, claim, refund=ours, reason=reason))
     except AWAY as away:
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.warning("%s of job %s is tried again: %s", piece.stage, piece.job_id, error)
@@ -234,7 +245,7 @@ def _try_again(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: B
 def _hand_back(worker: Worker, task: AnyTask, piece: Piece, claim: str, stopping: HandedBack) -> NoReturn:
     """Free the step and put the message back on the queue; the start does not count."""
     try:
-        steps.release(worker.store.database, piece, claim, refund=True)
+        steps.release(worker.store.database, piece, claim, refund=True, reason="handed_back")
     except AWAY as away:
         log.warning("%s is not freed now, but will be when it is found abandoned: %s", piece, away)
     log.info("%s of job %s is handed back", piece.stage, piece.job_id)
