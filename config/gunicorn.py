@@ -92,6 +92,13 @@ def post_worker_init(worker: Any) -> None:
     threading.Thread(target=watch, name="stopping", daemon=True).start()
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """Hand over what was counted since the last time (called by gunicorn)."""
+    services = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("longhand")
+    if services is not None:
+        services.requests.close()
+
+
 def _log_like_everybody(log: Any) -> None:
     longhand_logging.configure(_chosen)
     for logger in (log.error_log, log.access_log):

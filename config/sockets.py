@@ -43,6 +43,8 @@ class PatientSocket(socket.socket):
         self._least = least_rate * patience
         self._waited = 0.0
         self._received = 0
+        self.silence = 0.0
+        """Seconds that were spent waiting for the body of this request."""
         self._head_until: float | None = None
         self.while_silent: Callable[[], None] | None = None
         """Called every second in which ``recv`` waits for the first byte; what it raises, ``recv`` does."""
@@ -55,6 +57,7 @@ class PatientSocket(socket.socket):
         """From now on the body of a request is read."""
         self._head_until = None
         self._waited, self._received = 0.0, 0
+        self.silence = 0.0
         self.while_silent = None
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -94,10 +97,12 @@ class PatientSocket(socket.socket):
                 left = min(left, self._head_until - time.monotonic())
             seconds = left if own is None else min(left, own)
             began = time.monotonic()
-            if self._comes_within(seconds):
-                self._waited += time.monotonic() - began
+            comes = self._comes_within(seconds)
+            took = time.monotonic() - began
+            self._waited += took
+            self.silence += took
+            if comes:
                 return
-            self._waited += time.monotonic() - began
             if self._head_until is not None and time.monotonic() >= self._head_until:
                 raise ConnectionResetError(errno.ECONNRESET, "the head of a request took too long")
             if self._waited < self._patience:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import redis
 
@@ -35,6 +35,8 @@ class Worker:
     """``{"name", "device", "compute_type"}`` of each model in its memory."""
     children: int = 1
     """Tasks that it runs at the same time."""
+    gpus: list[dict[str, Any]] = field(default_factory=list)
+    """Those of its machine, as ``tasks.gpus`` tells of them."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class Events:
             # One child at a time holds models (concurrency 1); a new child's word replaces a dead one's.
             self._client.set(f"{PREFIX}models:{worker}", json.dumps(list(models)), ex=PRESENCE_SECONDS)
 
+    def sees(self, worker: str, gpus: Sequence[dict[str, Any]]) -> None:
+        """Say what the GPUs of a worker's machine do; repeat well within ``PRESENCE_SECONDS``."""
+        with contextlib.suppress(redis.RedisError):
+            self._client.set(f"{PREFIX}gpus:{worker}", json.dumps(list(gpus)), ex=PRESENCE_SECONDS)
+
     def workers(self) -> list[Worker]:
         """The workers that are alive.
 
@@ -139,15 +146,16 @@ class Events:
         """
         found = []
         for name in sorted(cast("set[str]", self._client.smembers(f"{PREFIX}workers"))):
-            keys = (f"{PREFIX}worker:{name}", f"{PREFIX}models:{name}")
-            said, models = cast("list[str | None]", self._client.mget(keys))
+            keys = (f"{PREFIX}worker:{name}", f"{PREFIX}models:{name}", f"{PREFIX}gpus:{name}")
+            said, models, gpus = cast("list[str | None]", self._client.mget(keys))
             if said is None:
                 self._client.srem(f"{PREFIX}workers", name)
             else:
                 known = json.loads(said)
                 if isinstance(known, list):  # of a worker of an earlier version, during an update
                     known = {"queues": known, "children": 1}
-                found.append(Worker(name, known["queues"], json.loads(models) if models else [], known["children"]))
+                held, seen = (json.loads(text) if text else [] for text in (models, gpus))
+                found.append(Worker(name, known["queues"], held, known["children"], seen))
         return found
 
     def served(self, queues: Sequence[str]) -> list[str]:

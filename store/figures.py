@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from store import totals
+from store import keys, totals
 from store.database import Database
 from store.impatient import client
 from store.jobs import PRIORITIES, now
 from store.models import Delivery, Job, ResumableUpload
-from store.totals import Sum
+from store.totals import AccountSum, Sum
 
 SENT_AT = "longhand_sent_at"
 """Header of every message: when it was put on its queue, in seconds since 1970."""
@@ -38,6 +38,10 @@ class RecordFigures:
     """Seconds since the work of a queued job was put on its queue, of all that are queued the longest; 0: none is."""
     totals: dict[str, list[Sum]]
     """By figure, see ``store.totals``."""
+    accounts: list[AccountSum]
+    """The same of accounts."""
+    names: dict[str, str]
+    """What the first keys of these accounts are called, by id."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class QueueFigures:
 
 def of_record(database: Database) -> RecordFigures:
     """The figures of the record; each out of an index, whatever the number of jobs."""
-    kept = totals.read(database)
+    kept, accounts = totals.read(database), totals.of_accounts(database)
+    names = keys.names(database, {one.owner for one in accounts})
     with database.read() as session:
         return RecordFigures(
             jobs=_by(session, Job.status),
@@ -70,6 +75,8 @@ def of_record(database: Database) -> RecordFigures:
             uploads=_uploads(session),
             oldest_queued=_oldest_queued(session),
             totals=kept,
+            accounts=accounts,
+            names=names,
         )
 
 

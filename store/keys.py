@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
@@ -95,10 +95,13 @@ def every(database: Database) -> list[ApiKey]:
         return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)))
 
 
-def names(database: Database) -> dict[str, str]:
-    """What each key is called, by id."""
+def names(database: Database, only: Collection[str] | None = None) -> dict[str, str]:
+    """What each key is called, by id; of all keys, or of those that are asked for."""
+    query = select(ApiKey.id, ApiKey.name)
+    if only is not None:
+        query = query.where(ApiKey.id.in_(only))
     with database.read() as session:
-        return {key_id: name for key_id, name in session.execute(select(ApiKey.id, ApiKey.name))}
+        return {key_id: name for key_id, name in session.execute(query)}
 
 
 def revoke(database: Database, key_id: str) -> bool:

@@ -22,6 +22,7 @@ from store.steps import Piece
 from tasks.app import make_app
 from tasks.capacity import Capacity
 from tasks.flow import Flow
+from tasks.gpus import Gpus
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Worker:
     """The node's name, as Flower shows it."""
     queues: list[str] = field(default_factory=list)
     """The queues it serves, once it has started."""
+    gpus: Gpus = field(default_factory=Gpus)
+    """Those of this machine."""
 
     @cached_property
     def flow(self) -> Flow:
@@ -107,10 +110,12 @@ class Worker:
         return OneDiariser(settings, diariser_loader(s.diarisation_engine), on_change=self.announce)
 
     def announce(self) -> None:
-        """Tell everybody which models are in this process's memory."""
+        """Tell everybody which models are in this process's memory, and what the machine's GPUs do."""
         # What nobody asked for yet is not made for this.
         made = [vars(self)[name] for name in ("models", "diarisers") if name in vars(self)]
         self.store.events.holds(self.name, [model for one in made for model in one.loaded()])
+        if gpus := self.gpus.look():
+            self.store.events.sees(self.name, gpus)
 
     def keep_announcing(self) -> None:
         """Tell it again and again, for as long as the process lives: what is told is forgotten after a while."""

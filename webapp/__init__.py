@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.settings import Settings
 from store import open_store
 from tasks.flow import open_flow
-from webapp import errors, headers, journal, queries
+from webapp import errors, headers, journal, latency, queries
 from webapp.access import auth, cors, limits
 from webapp.batches import routes as batch_routes
 from webapp.deliveries import routes as delivery_routes
@@ -64,8 +64,10 @@ def create_app(settings: Settings) -> Flask:
     if hops := settings.trusted_proxies:
         # Not the host: a proxy may hand on what the client says of it, and links have PUBLIC_URL.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
-    install(make_services(settings, store, open_flow(settings, store)), app.extensions)
+    made = make_services(settings, store, open_flow(settings, store))
+    install(made, app.extensions)
     # In this order: every request has an id before it can be refused, and what is refused is noted as it goes out.
+    latency.install(app, made.requests)
     journal.install(app)
     headers.install(app)
     cors.install(app, settings)

@@ -1,36 +1,31 @@
 """Figures of the whole installation for Prometheus.
 
-They are read when they are asked for, from the record and from Redis, and not counted by this process: any of the API's
-processes tells the same, and none takes figures along when it ends. What is missing is said by ``longhand_up``.
+They are read when they are asked for, from the record and from Redis: any of the API's processes tells the same, and
+none takes figures along when it ends, but for the requests of its last seconds. ``longhand_up`` says what is missing.
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from math import inf
 from typing import Any
 
 import structlog
 from flask import Blueprint, Response, request
 from prometheus_client import exposition
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as AnyResponse
 
-from config.settings import Settings
 from config.version import program_version
-from pipelines.languages import LANGUAGES
-from store import totals
 from store.events import Worker
 from store.figures import QueueFigures, RecordFigures
 from store.models import ACTIVE, OVER
-from store.totals import Sum
-from webapp.models import public_model
+from webapp import latency, totalled
 from webapp.openapi import Answer, Operation, documented
 from webapp.services import Services, services
+from webapp.totalled import known_model
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +35,6 @@ _SECONDS = 3.0
 """What has not answered by then is left out; Prometheus itself waits for ten seconds, and then has nothing at all."""
 _TEXT = "text/plain"
 _OPENMETRICS = "application/openmetrics-text"
-_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
-_OTHER = "other"
-"""Whatever is not one of a few known values: each value is a time series that Prometheus keeps."""
 
 
 @routes.get("/metrics")
@@ -112,6 +104,8 @@ class Figures(Collector):
             yield from _of_queues(found["queues"])
         if found["workers"] is not None:
             yield from _of_workers(self._s, found["workers"])
+        if found["requests"] is not None:
+            yield latency.family(found["requests"])
 
 
 def _answer(name: str, probe: Future[Any]) -> Any:
@@ -135,49 +129,7 @@ def _of_record(s: Services, found: RecordFigures) -> Iterable[Metric]:
     yield _gauge("longhand_webhook_deliveries", text, "status", states)
     text = "Resumable uploads that have begun and are not complete."
     yield GaugeMetricFamily("longhand_uploads_in_progress", text, found.uploads)
-    yield _ended(found.totals[totals.JOBS])
-    yield _audio(s.settings, found.totals[totals.AUDIO])
-    yield _pieces(found.totals[totals.PIECES])
-
-
-def _ended(sums: Iterable[Sum]) -> Metric:
-    text = "Jobs that ended, once for each time they did, by outcome and, of those that failed, by error code."
-    family = CounterMetricFamily("longhand_jobs_ended", text, labels=["outcome", "code"])
-    counts: dict[tuple[str, str], int] = defaultdict(int, {(status, ""): 0 for status in ("done", "cancelled")})
-    for one in sums:
-        code = one.detail if one.label != "failed" or _CODE.fullmatch(one.detail) else _OTHER
-        counts[one.label, code] += one.count
-    for labels, count in sorted(counts.items()):
-        family.add_metric(labels, count)
-    return family
-
-
-def _audio(settings: Settings, sums: Iterable[Sum]) -> Metric:
-    text = "Seconds of audio of the jobs that were done, by model and language."
-    family = CounterMetricFamily("longhand_audio_seconds", text, labels=["model", "language"])
-    seconds: dict[tuple[str, str], float] = defaultdict(float)
-    for one in sums:
-        seconds[_model(settings, one.label), one.detail if one.detail in LANGUAGES else _OTHER] += one.amount
-    for labels, amount in sorted(seconds.items()):
-        family.add_metric(labels, amount)
-    return family
-
-
-def _pieces(sums: Iterable[Sum]) -> Metric:
-    text = "Seconds that a piece of work (a stage, or one chunk of it) took from its first start to its end."
-    family = HistogramMetricFamily("longhand_stage_duration_seconds", text, labels=["stage"])
-    stages: dict[str, list[Sum]] = defaultdict(list)
-    for one in sums:
-        stages[one.label].append(one)
-    for stage, own in sorted(stages.items()):
-        counts = {one.detail: one.count for one in own}
-        below, buckets = 0, []
-        # Those kept under a bound of an earlier version, too.
-        for bound in sorted({*map(float, totals.BOUNDS), *map(float, counts), inf}):
-            below += counts.get(totals.name_of(bound), 0)
-            buckets.append((repr(bound) if bound < inf else totals.BEYOND, float(below)))
-        family.add_metric([stage], buckets, sum(one.amount for one in own))
-    return family
+    yield from totalled.families(s, found)
 
 
 def _of_queues(found: QueueFigures) -> Iterable[Metric]:
@@ -198,7 +150,7 @@ def _of_queues(found: QueueFigures) -> Iterable[Metric]:
         yield GaugeMetricFamily("longhand_queue_unacknowledged_messages", text, found.unacknowledged)
 
 
-def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
+def _of_workers(s: Services, workers: Sequence[Worker]) -> Iterable[Metric]:
     serving = dict.fromkeys(s.queue_names(), 0)
     holding: dict[tuple[str, ...], int] = defaultdict(int)
     diarising = 0
@@ -207,7 +159,7 @@ def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
             serving[queue] += 1
         diarising += any("kind" in m for m in worker.models)
         models = [m for m in worker.models if "kind" not in m]
-        held = {(_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in models}
+        held = {(known_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in models}
         for model in held:
             holding[model] += 1
     yield _gauge("longhand_workers", "Workers that are there, by queue; one may serve several.", "queue", serving)
@@ -217,6 +169,23 @@ def _of_workers(s: Services, workers: Iterable[Worker]) -> Iterable[Metric]:
         family.add_metric(labels, count)
     yield family
     yield GaugeMetricFamily("longhand_diarisers_loaded", "Workers that have a diariser in memory.", diarising)
+    yield from _of_gpus(workers)
+
+
+def _of_gpus(workers: Iterable[Worker]) -> Iterable[Metric]:
+    """Each GPU once, though every worker tells of all GPUs of its machine; nothing where there are none."""
+    seen = {gpu["uuid"]: (worker.name.rpartition("@")[2], gpu) for worker in workers for gpu in worker.gpus}
+    for name, key, text in (
+        ("longhand_gpu_utilisation_ratio", "utilisation", "Share of the last second or so in which a GPU worked."),
+        ("longhand_gpu_memory_used_bytes", "memory_used", "Memory of a GPU that is taken, by whatever program."),
+        ("longhand_gpu_memory_total_bytes", "memory_total", "Memory that a GPU has."),
+    ):
+        family = GaugeMetricFamily(name, text, labels=["host", "gpu", "name"])
+        for host, gpu in seen.values():
+            if key in gpu:
+                family.add_metric([host, str(gpu["index"]), gpu["name"]], gpu[key])
+        if family.samples:
+            yield family
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
@@ -224,9 +193,3 @@ def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metri
     for value, count in values.items():
         family.add_metric([value], count)
     return family
-
-
-def _model(settings: Settings, name: str) -> str:
-    """A model as it is shown: only those the operator named, whatever else requests may ask for."""
-    known = {*settings.model_names, *settings.whisper_aliases.values()}
-    return public_model(settings, name) if name in known else _OTHER

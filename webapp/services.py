@@ -12,6 +12,7 @@ from config.settings import Settings
 from store import Store, figures, jobs
 from store.listening import Listening
 from store.models import ACTIVE
+from store.tallies import Tallies
 from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks import webhooks
@@ -56,7 +57,9 @@ class Services:
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
-    """What /metrics tells: record, queues, workers."""
+    """What /metrics tells: record, queues, workers, requests."""
+    requests: Tallies
+    """Counts requests and how long they took, of all processes."""
 
     def queue_names(self) -> list[str]:
         """Every queue there is."""
@@ -68,6 +71,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     waiters = Waiters(settings.redis_url)
     stage = flow.stages.get(diarising.STAGE)
     queues = figures.Queues(settings.redis_url)
+    requests = Tallies(settings.redis_url, "http")
     probes = Probes(
         {
             "database": store.database.ping,
@@ -98,8 +102,10 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
                 "record": lambda: figures.of_record(store.database),
                 "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
                 "workers": store.events.workers,
+                "requests": requests.read,
             }
         ),
+        requests=requests,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from store import idempotency
 from store.acceptance import HeldKey
 from store.models import IdempotencyKey, Job
+from webapp import latency
 from webapp.connection import Receiver
 from webapp.services import Services
 
@@ -81,4 +82,5 @@ def _wait(s: Services, claim: Claim, job_id: str, receiver: Receiver, end: float
         while (left := end - time.monotonic()) > 0 and not s.listening.closed and not receiver.gone():
             if not idempotency.is_pending(s.store.database, claim.key, owner=claim.owner, job_id=job_id):
                 return
-            ear.wait(min(left, _LOOK_SECONDS))
+            with latency.waiting():
+                ear.wait(min(left, _LOOK_SECONDS))

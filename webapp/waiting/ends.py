@@ -9,6 +9,7 @@ from flask import request
 
 from store import jobs
 from store.models import ACTIVE
+from webapp import latency
 from webapp.access.auth import caller, check_again
 from webapp.connection import Receiver
 from webapp.errors import bad_option
@@ -59,7 +60,8 @@ def until_over(s: Services, next_job: Callable[[], str | None], seconds: float) 
         while (job_id := next_job()) is not None and wait.goes_on():
             with s.waiters.following(job_id), s.listening.to(job_id) as ear:
                 while jobs.status(s.store.database, job_id) in ACTIVE and wait.goes_on():
-                    ear.wait(wait.nap())
+                    with latency.waiting():
+                        ear.wait(wait.nap())
     finally:
         s.waiting.release()
 

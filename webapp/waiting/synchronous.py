@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from store import jobs
 from store.models import OVER, Job
+from webapp import latency
 from webapp.access import limits
 from webapp.access.auth import caller, check_again
 from webapp.connection import Receiver
@@ -182,7 +183,8 @@ class Call:
                     return
                 if self.receiver.gone():
                     raise ClientGone
-                ear.wait(min(left, _PRESENCE_SECONDS))
+                with latency.waiting():
+                    ear.wait(min(left, _PRESENCE_SECONDS))
 
     def news(self) -> Iterator[str | None]:
         """The job's status at once, whenever something happened to it and every few seconds; None: it was deleted.
@@ -208,7 +210,8 @@ class Call:
                 left = self._end - time.monotonic()
                 if left <= 0:
                     raise self._timeout()
-                due = ear.wait(min(left, _PRESENCE_SECONDS)) or time.monotonic() - looked >= _LOOK_SECONDS
+                with latency.waiting():
+                    due = ear.wait(min(left, _PRESENCE_SECONDS)) or time.monotonic() - looked >= _LOOK_SECONDS
 
     def patient(self) -> None:
         """Begin to count the seconds until the end of the wait, again."""
