@@ -18,7 +18,7 @@ from store.events import PREFIX
 
 log = logging.getLogger(__name__)
 
-HAND_OVER_SECONDS = 5.0
+HAND_OVER_SECONDS = 2.0
 _REMEMBERED = 24 * 3600
 """Seconds for which Redis knows what it was handed. An answer may get lost on its way: what is handed over once more
 because of that must not count twice."""

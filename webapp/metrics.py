@@ -180,7 +180,7 @@ def _of_gpus(workers: Iterable[Worker]) -> Iterable[Metric]:
         ("longhand_gpu_memory_used_bytes", "memory_used", "Memory of a GPU that is taken, by whatever program."),
         ("longhand_gpu_memory_total_bytes", "memory_total", "Memory that a GPU has."),
     ):
-        family = GaugeMetricFamily(name, text, labels=["host", "gpu", "name"])
+        family = GaugeMetricFamily(name, text, labels=["host", "gpu", "model"])
         for host, gpu in seen.values():
             if key in gpu:
                 family.add_metric([host, str(gpu["index"]), gpu["name"]], gpu[key])

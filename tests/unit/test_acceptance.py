@@ -71,6 +71,8 @@ def test_a_thousand_cost_no_more_statements_than_ten(database: Database, code: s
     ten = statements(database, [planned(code) for _ in range(10)])
     assert statements(database, [planned(code) for _ in range(1000)]) == ten
     mixed = [planned(which) for _ in range(200) for which in ("no_audio", None)]
-    assert statements(database, mixed) <= ten + 4, "the refused, the others, and what is counted here and of the account"
+    assert statements(database, mixed) <= ten + 4, (
+        "the refused, the others, and what is counted here and of the account"
+    )
     told = statements(database, [planned(code, HOOK) for _ in range(100)])
     assert told <= ten + 1 + (100 if code else 0), "one question for each that somebody is told of"

@@ -65,6 +65,7 @@ def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Fig
             assert figure("queue_oldest_message_seconds", queue=queue, priority=priority) == 0
     assert figure("jobs_ended_total", outcome="done", code="") == 0
     assert figure("jobs_oldest_queued_seconds") == 0
+    assert "longhand_gpu" not in client.get("/metrics", headers=AUTH).text
 
 
 def test_jobs_and_what_they_used_outlive_them(
