@@ -1,29 +1,37 @@
 """How long ``GET /metrics`` takes over a record of many jobs.
 
-Usage: ``python -m benchmarks.scrape [--jobs 100000] [--queued 5000] [--messages 20000] [--plans]``. The record is
-SQLite, Redis a real one; the answer is made anew for every scrape. ``--plans`` also shows how each query is worked off.
+Usage: ``python -m benchmarks.scrape [--jobs 100000] [--queued 5000] [--messages 20000] [--accounts 5000] [--plans]``.
+The record is SQLite, Redis a real one; the answer is made anew for every scrape. Every total there can be is there,
+every route was asked for, every account used two models and three languages. ``--plans`` also shows how each query is
+worked off.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from sqlalchemy import Connection, event, insert
 
 from benchmarks.machine import machine
 from config.settings import Settings
-from store import figures, jobs
+from store import figures, jobs, totals
 from store.database import Database
 from store.models import WHOLE, Delivery, Job, ResumableUpload, Step, Usage
+from store.totals import Addition
 from tests.stack import KEY, RedisServer
-from webapp import create_app
+from webapp import create_app, latency
+from webapp.services import Services
 
 _STAGES = ("normalise", "chunk", "detect_language", "transcribe", "merge", "export")
+_MODELS = ("small", "large-v3-turbo")
+_LANGUAGES = ("de", "en", "fr")
 _AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -90,6 +98,40 @@ def _upload(upload_id: str, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def count(services: Services, accounts: int) -> None:
+    """Write running totals: of everything that is counted, in every range, and of so many accounts."""
+    queues, stages = services.queue_names(), list(services.flow.stages)
+    found = [Addition(totals.AUDIO, model, language, 1.0) for model in _MODELS for language in _LANGUAGES]
+    found += [Addition(totals.JOBS, "failed", f"code_{n}", 1.0) for n in range(20)]
+    found += [Addition(totals.PIECES, stage, f"{bound:g}", 1.0) for stage in stages for bound in totals.BOUNDS]
+    found += [
+        Addition(totals.WAITS, queue, f"{priority} {bound:g}", 1.0)
+        for queue in queues
+        for priority in jobs.PRIORITIES
+        for bound in totals.BOUNDS
+    ]
+    found += [Addition(totals.AGAIN, stage, f"reason_{n}") for stage in stages for n in range(10)]
+    for figure in (totals.FACTORS, totals.HEARD):
+        found += [Addition(figure, model, f"{bound:g}", 1.0) for model in _MODELS for bound in totals.RATIOS]
+    with services.store.database.write() as session:
+        totals.add_all(session, found)
+        for n in range(accounts):
+            own = [Addition(totals.AUDIO, model, language, 1.0) for model in _MODELS for language in _LANGUAGES]
+            ends = [Addition(totals.JOBS, "done", "", float(n)), Addition(totals.JOBS, "failed", "no_audio")]
+            totals.add_all(session, [*own, *ends], owner=f"{n:032x}")
+
+
+def ask(app: Flask, services: Services) -> None:
+    """Count requests to every route, of every speed."""
+    counted: Counter[str] = Counter()
+    for rule in app.url_map.iter_rules():
+        for status in ("2xx", "4xx"):
+            for bound in ("sum", *(f"{bound:g}" for bound in latency.BOUNDS)):
+                counted[f"{sorted(rule.methods or ['GET'])[0]} {status} {bound} {rule.rule}"] += 1
+    services.requests.add(counted)
+    assert services.requests.hand_over()
+
+
 def plans(database: Database) -> None:
     """Show how SQLite works off each query of a scrape."""
     seen: list[tuple[str, Any]] = []
@@ -114,12 +156,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--queued", type=int, default=5_000, help="as many are running")
     parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--accounts", type=int, default=5_000)
     parser.add_argument("--scrapes", type=int, default=30)
     parser.add_argument("--plans", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, closing(RedisServer()) as server:
         server.start()
-        settings = {"data_dir": Path(folder), "redis_url": server.url, "api_key": KEY, "whisper_models": ["small"]}
+        settings = {"data_dir": Path(folder), "redis_url": server.url, "api_key": KEY, "whisper_models": list(_MODELS)}
         app = create_app(Settings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]
         services = app.extensions["longhand"]
         fill(services.store.database, asked.jobs, asked.queued)
@@ -129,16 +172,26 @@ def main() -> None:
             pipe.execute()
         for n in range(50):
             services.store.events.here(f"gpu@{n}", ["gpu"])
-        client, took = app.test_client(), []
+            told = [
+                {"uuid": f"{n}-{i}", "index": i, "name": "GPU", "utilisation": 0.5, "memory_used": 1} for i in range(8)
+            ]
+            services.store.events.sees(f"gpu@{n}", told)
+        count(services, asked.accounts)
+        ask(app, services)
+        client, took, busy = app.test_client(), [], time.process_time()
         for _ in range(asked.scrapes):
             services.figures._answered.clear()
             began = time.perf_counter()
-            assert client.get("/metrics", headers=_AUTH).status_code == 200
+            answer = client.get("/metrics", headers=_AUTH)
+            assert answer.status_code == 200
             took.append((time.perf_counter() - began) * 1000)
+        busy = (time.process_time() - busy) * 1000 / asked.scrapes
         print(machine())
-        print(f"{asked.jobs} jobs, {asked.messages} messages, 50 workers: GET /metrics, {asked.scrapes} times")
-        print(f"median {statistics.median(took):.0f} ms, worst {max(took):.0f} ms")
-        for name in ("record", "queues", "workers"):
+        print(f"{asked.jobs} jobs, {asked.messages} messages, 50 workers, {asked.accounts} accounts:")
+        samples = sum(not line.startswith("#") for line in answer.text.splitlines())
+        print(f"GET /metrics, {asked.scrapes} times: {samples} samples, {len(answer.data) // 1024} KB")
+        print(f"median {statistics.median(took):.0f} ms, worst {max(took):.0f} ms; {busy:.0f} ms of them at work")
+        for name in ("record", "queues", "workers", "requests"):
             began = time.perf_counter()
             services.figures._questions[name]()
             print(f"  of it {name} {(time.perf_counter() - began) * 1000:.0f} ms")

@@ -27,8 +27,8 @@ class AccountTotal(Record):
 
     __tablename__ = "account_totals"
 
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
     figure: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
     label: Mapped[str] = mapped_column(String(200), primary_key=True)
     detail: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -51,7 +51,7 @@ BOUNDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds; each total is kept under its own bound, so others may be chosen later."""
 RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 BEYOND = "+Inf"
-MOST_ACCOUNTS = 500
+MOST_ACCOUNTS = 100
 """Each account is several time series of Prometheus; those that have had the most audio are told one by one."""
 _LABEL, _DETAIL = 200, 64
 
@@ -208,6 +208,7 @@ def of_accounts(database: Database, *, most: int = MOST_ACCOUNTS) -> list[Accoun
     t = AccountTotal
     largest = select(t.owner).where(t.figure == JOBS).group_by(t.owner)
     chosen = largest.order_by(func.sum(t.amount).desc(), func.sum(t.count).desc(), t.owner).limit(most).subquery()
-    query = select(t.owner, t.figure, t.label, t.detail, t.count, t.amount).where(t.owner.in_(select(chosen.c.owner)))
+    known = and_(t.figure.in_((AUDIO, JOBS)), t.owner.in_(select(chosen.c.owner)))
+    query = select(t.owner, t.figure, t.label, t.detail, t.count, t.amount).where(known)
     with database.read() as session:
-        return [AccountSum(*row) for row in session.execute(query.order_by(t.owner, t.figure, t.label, t.detail))]
+        return [AccountSum(*row) for row in session.execute(query.order_by(t.figure, t.owner, t.label, t.detail))]

@@ -72,11 +72,11 @@ def _of_keys(settings: Settings, found: RecordFigures) -> Iterable[Metric]:
     """What was done for whom. Those of one account are told under its first key, as in /v1/usage."""
     seconds: dict[_Labels, float] = defaultdict(float)
     ended: dict[_Labels, float] = defaultdict(float)
+    models = {name: known_model(settings, name) for name in {one.label for one in found.accounts}}
     for one in found.accounts:
         name = "API_KEY" if one.owner == OWNER else found.names.get(one.owner, "")
         if one.figure == totals.AUDIO:
-            model, language = known_model(settings, one.label), _language(one.detail)
-            seconds[one.owner, name, model, language] += one.amount
+            seconds[one.owner, name, models[one.label], _language(one.detail)] += one.amount
         elif one.figure == totals.JOBS:
             ended[one.owner, name, one.label] += one.count
     most = f"of the {totals.MOST_ACCOUNTS} accounts that have had the most audio, by the id and name of the first key"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import parser
 
 from tests.stack import ROOT, Stack, until
 
@@ -30,6 +31,20 @@ def mortal(tmp_path_factory: pytest.TempPathFactory, fuse: Path) -> Iterator[Sta
         yield stack
 
 
+def told(stack: Stack, name: str, **labels: str) -> float:
+    """One of the figures that are read from the record."""
+    wanted, found = {*labels.items()}, []
+    for family in parser.text_string_to_metric_families(stack.client.get("/metrics").raise_for_status().text):
+        found += [s.value for s in family.samples if s.name == f"longhand_{name}" and wanted <= {*s.labels.items()}]
+    return sum(found)
+
+
+def counted(stack: Stack, name: str, at_least: float, **labels: str) -> None:
+    # What a process of the API found is good for a second.
+    until(lambda: told(stack, name, **labels) >= at_least, 20, f"{name} to be {at_least}")
+    assert told(stack, name, **labels) == at_least
+
+
 def test_a_child_killed_in_the_middle_of_a_chunk_costs_nothing(mortal: Stack, fuse: Path) -> None:
     undisturbed = mortal.transcript(mortal.run(SAMPLE)["id"])
     parent = mortal.processes["gpu1"].pid
@@ -40,6 +55,13 @@ def test_a_child_killed_in_the_middle_of_a_chunk_costs_nothing(mortal: Stack, fu
     assert mortal.transcript(done["id"]) == undisturbed
     attempts = {s["stage"]: s["attempts"] for s in done["steps"]}
     assert attempts == {**dict.fromkeys(attempts, 1), "transcribe": 2}, "only the interrupted work is done twice"
+    counted(mortal, "leases_lost_total", 1, stage="transcribe", how="child")
+    assert told(mortal, "stage_retries_total", stage="transcribe", reason="worker_lost") == 1
+    assert told(mortal, "stage_retries_total") == told(mortal, "leases_lost_total") == 1, "and nothing else was lost"
+    # Each piece has waited once, though one was begun twice: six stages of two jobs, of one chunk each.
+    assert told(mortal, "queue_wait_seconds_count", priority="normal") == 12
+    assert told(mortal, "queue_wait_seconds_count", queue="gpu") >= 2
+    assert told(mortal, "transcription_real_time_factor_count") == told(mortal, "job_real_time_factor_count") == 2
     assert mortal.processes["gpu1"].pid == parent and mortal.processes["gpu1"].poll() is None
 
 
@@ -50,6 +72,7 @@ def test_a_chunk_that_always_kills_fails_its_job_and_not_the_worker(mortal: Stac
     fuse.write_text("")
     assert failed["status"] == "failed"
     assert killed == 4, "as often as MAX_ATTEMPTS says"
+    counted(mortal, "leases_lost_total", 1 + 4, stage="transcribe", how="child")
     assert failed["error"]["code"] == "worker_lost"
     assert failed["error"]["stage"] == "transcribe"
     assert "4 times" in failed["error"]["detail"]
@@ -89,4 +112,5 @@ def test_a_whole_worker_killed_is_replaced_by_another(mortal: Stack) -> None:
     assert done["status"] == "done"
     assert mortal.transcript(done["id"]) == undisturbed
     if still:
+        counted(mortal, "leases_lost_total", 1, stage="transcribe", how="silent")
         assert next(s["attempts"] for s in done["steps"] if s["stage"] == "transcribe") == 2

@@ -14,11 +14,11 @@ def upgrade() -> None:
     # A table of its own: workers of the version before, which run on during an update, know nothing of it.
     op.create_table(
         "account_totals",
-        sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("figure", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("label", sa.String(length=200), nullable=False),
         sa.Column("detail", sa.String(length=64), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("owner", "figure", "label", "detail"),
+        sa.PrimaryKeyConstraint("figure", "owner", "label", "detail"),
     )

@@ -17,15 +17,15 @@ def _gpus() -> list[dict[str, object]]:
     return found
 
 
-def nvmlInit() -> None:  # noqa: N802
+def nvmlInit() -> None:
     _gpus()
 
 
-def nvmlDeviceGetCount() -> int:  # noqa: N802
+def nvmlDeviceGetCount() -> int:
     return len(_gpus())
 
 
-def nvmlDeviceGetHandleByIndex(index: int) -> dict[str, object]:  # noqa: N802
+def nvmlDeviceGetHandleByIndex(index: int) -> dict[str, object]:
     return _gpus()[index]
 
 
@@ -35,17 +35,17 @@ def _told(gpu: dict[str, object], name: str) -> object:
     return gpu[name]
 
 
-def nvmlDeviceGetUUID(gpu: dict[str, object]) -> object:  # noqa: N802
+def nvmlDeviceGetUUID(gpu: dict[str, object]) -> object:
     return _told(gpu, "uuid")
 
 
-def nvmlDeviceGetName(gpu: dict[str, object]) -> object:  # noqa: N802
+def nvmlDeviceGetName(gpu: dict[str, object]) -> object:
     return _told(gpu, "name")
 
 
-def nvmlDeviceGetUtilizationRates(gpu: dict[str, object]) -> SimpleNamespace:  # noqa: N802
+def nvmlDeviceGetUtilizationRates(gpu: dict[str, object]) -> SimpleNamespace:
     return SimpleNamespace(gpu=_told(gpu, "busy"), memory=0)
 
 
-def nvmlDeviceGetMemoryInfo(gpu: dict[str, object]) -> SimpleNamespace:  # noqa: N802
+def nvmlDeviceGetMemoryInfo(gpu: dict[str, object]) -> SimpleNamespace:
     return SimpleNamespace(used=_told(gpu, "used"), total=80 << 30, free=0)
