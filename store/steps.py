@@ -54,15 +54,12 @@ def begin(
     Returns:
         What to do, and for ``RUN`` the claim to do it under.
     """
-    at = now()
-    stale = and_(Step.status == "running", Step.alive_at < at - timedelta(seconds=stale_seconds))
-    claim = uuid.uuid4().hex
+    at, claim = now(), uuid.uuid4().hex
     with database.write() as session:
         priority = hold(session, piece.job_id)
         if priority is None:
             return Begin.OVER, ""
-        dead = changed(session, update(Step).where(here(piece), stale).values(status="pending"))
-        counted = totals.lost(piece.stage, totals.SILENT) if dead else []
+        counted = _free_stale(session, piece, before=at - timedelta(seconds=stale_seconds))
         new = session.scalar(select(Step.started_at.is_(None)).where(here(piece)))
         free = update(Step).where(here(piece), Step.status == "pending", active(piece), Step.attempts < max_attempts)
         values = {"status": "running", "attempts": Step.attempts + 1, "claim": claim, "task_id": task_id}
@@ -73,6 +70,13 @@ def begin(
             counted += _waited(wait, priority, at) if wait is not None and new else []
         totals.add_all(session, counted)
         return (Begin.RUN, claim) if won else (_why_not(session, piece, max_attempts), "")
+
+
+def _free_stale(session: Session, piece: Piece, *, before: datetime) -> list[Addition]:
+    """Running → pending if there was no sign of life since; how that counts."""
+    stale = and_(here(piece), Step.status == "running", Step.alive_at < before)
+    dead = changed(session, update(Step).where(stale).values(status="pending"))
+    return totals.lost(piece.stage, totals.SILENT) if dead else []
 
 
 def _why_not(session: Session, piece: Piece, max_attempts: int) -> Begin:

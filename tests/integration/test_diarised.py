@@ -116,14 +116,21 @@ def test_words_that_nobody_wants_still_tell_whose_a_segment_is(
     assert {segment["speaker"] for segment in found["segments"]} == {"SPEAKER_00", "SPEAKER_01"}
 
 
+def _warned(stack: Stack) -> float:
+    figures = stack.client.get("/metrics").raise_for_status().text
+    return float(figures.partition('longhand_jobs_warned_total{code="diarisation_failed"} ')[2].split()[0])
+
+
 @pytest.mark.parametrize(("order", "says"), [("fail", "Something went wrong"), ("full", "memory"), ("die", "4 times")])
 def test_a_failure_costs_the_speakers_and_not_the_transcript(
     told: Stack, orders: Path, undisturbed: dict[str, Any], order: str, says: str
 ) -> None:
     orders.write_text(order)
+    before = _warned(told)
     job = told.run(SAMPLE, diarise="true")
     orders.write_text("[]")
     assert job["status"] == "done", job["error"]
+    assert until(lambda: (n := _warned(told)) > before and n, 10, "it to be counted") == before + 1
     warning = next(warn for warn in job["warnings"] if warn["code"] == "diarisation_failed")
     assert says in warning["detail"] and "shadow" not in warning["detail"]
     found = told.transcript(job["id"])
