@@ -1,6 +1,7 @@
 """A private Longhand of real processes: Redis on a unix socket, gunicorn, Celery workers, beat and Flower if asked."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -41,9 +42,15 @@ class RedisServer:
         self.socket = self.folder / "s"
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
+        self._databases = itertools.count(16)
+
+    def empty(self) -> str:
+        """The address of a database that nobody has used: what one test leaves there is no other's."""
+        return f"{self.url}?db={next(self._databases)}"
 
     def start(self) -> Self:
         command = [redis_executable(), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        command += ["--databases", "10000"]
         command += ["--daemonize", "no", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)

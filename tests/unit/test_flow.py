@@ -19,7 +19,7 @@ from tests.stack import RedisServer
 
 @pytest.fixture
 def settings(redis_server: RedisServer, tmp_path: Path) -> Iterator[Settings]:
-    found = Settings(_env_file=None, redis_url=redis_server.url + "?db=7", data_dir=tmp_path)  # type: ignore[call-arg]
+    found = Settings(_env_file=None, redis_url=redis_server.empty(), data_dir=tmp_path)  # type: ignore[call-arg]
     yield found
     queued(found)
 

@@ -23,7 +23,7 @@ OPTIONS = {"model": "demo", "language": "en", "diarise": True, "formats": ["srt"
 
 @pytest.fixture
 def settings(redis_server: RedisServer, tmp_path: Path) -> Iterator[Settings]:
-    found = Settings(_env_file=None, redis_url=redis_server.url + "?db=9", data_dir=tmp_path)  # type: ignore[call-arg]
+    found = Settings(_env_file=None, redis_url=redis_server.empty(), data_dir=tmp_path)  # type: ignore[call-arg]
     yield found
     queued(found)
     redis.Redis.from_url(found.redis_url).flushdb()

@@ -31,7 +31,7 @@ def receiver() -> Iterator[Receiver]:
 def worker(redis_server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
     settings = Settings(  # type: ignore[call-arg]
         _env_file=None,
-        redis_url=redis_server.url + "?db=9",
+        redis_url=redis_server.empty(),
         data_dir=tmp_path,
         webhook_secret=SecretStr(WEBHOOK_SECRET),
         allow_private_urls=True,

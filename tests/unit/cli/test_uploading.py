@@ -38,7 +38,7 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def web(tmp_path: Path, redis_server: RedisServer) -> Iterator[Server]:
-    running = start(tmp_path, f"{redis_server.url}?db=5", MAX_UPLOAD_MB=100)
+    running = start(tmp_path, redis_server.empty(), MAX_UPLOAD_MB=100)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 0

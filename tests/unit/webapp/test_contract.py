@@ -49,7 +49,7 @@ def check(url: str, folder: Path, options: Sequence[str], *, more: str = "") -> 
 @pytest.fixture
 def server(tmp_path: Path, redis_server: RedisServer) -> Iterator[Server]:
     settings = {"SYNC_TIMEOUT_SECONDS": 1, "WEBHOOK_SECRET": WEBHOOK_SECRET}
-    running = start(tmp_path, f"{redis_server.url}?db=5", **settings)
+    running = start(tmp_path, redis_server.empty(), **settings)
     yield running
     running.process.terminate()
     assert running.process.wait(20) == 0

@@ -65,7 +65,7 @@ def start(folder: Path, redis_url: str, config: Path = ROOT / "config" / "gunico
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gunicorn")
-    running = start(folder, f"{redis_server.url}?db=4", MAX_UPLOAD_MB=300, WEB_THREADS=16)
+    running = start(folder, redis_server.empty(), MAX_UPLOAD_MB=300, WEB_THREADS=16)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 0

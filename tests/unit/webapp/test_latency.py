@@ -23,9 +23,14 @@ LIVE = ("GET", "/health/live", "2xx")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.empty()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("latency")
-    running = start(folder, f"{redis_server.url}?db=7", WEB_WORKERS=2, WEB_THREADS=16)
+    running = start(folder, redis_url, WEB_WORKERS=2, WEB_THREADS=16)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 0
@@ -74,10 +79,8 @@ def test_what_the_server_waits_for_is_not_its_own_time(server: Server) -> None:
     assert ("other", "none", "4xx") in found, "nothing that a client makes up is a label"
 
 
-def test_processes_that_are_killed_take_along_the_last_seconds_and_no_more(
-    server: Server, redis_server: RedisServer
-) -> None:
-    every = Tallies(f"{redis_server.url}?db=7", "http")  # /metrics may be a second old, of one process or the other
+def test_processes_that_are_killed_take_along_the_last_seconds_and_no_more(server: Server, redis_url: str) -> None:
+    every = Tallies(redis_url, "http")  # /metrics may be a second old, of one process or the other
 
     def counted() -> tuple[int, int]:
         """Requests and microseconds."""

@@ -34,7 +34,7 @@ worker_class = Hasty
 def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("patience")
     (folder / "hasty.py").write_text(HASTY)
-    running = start(folder, f"{redis_server.url}?db=6", folder / "hasty.py", WEB_THREADS=THREADS)
+    running = start(folder, redis_server.empty(), folder / "hasty.py", WEB_THREADS=THREADS)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 0

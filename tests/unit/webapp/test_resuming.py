@@ -31,7 +31,7 @@ CUT = len(BODY) * 6 // 10
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("resuming")
-    running = start(folder, f"{redis_server.url}?db=5", MAX_UPLOAD_MB=100)
+    running = start(folder, redis_server.empty(), MAX_UPLOAD_MB=100)
     yield running
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 0
@@ -139,7 +139,7 @@ def test_two_at_once_do_not_mix(server: Server) -> None:
 
 
 def test_a_server_that_is_killed_costs_a_second_at_most(tmp_path: Path, redis_server: RedisServer) -> None:
-    server = start(tmp_path, f"{redis_server.url}?db=6", MAX_UPLOAD_MB=100)
+    server = start(tmp_path, redis_server.empty(), MAX_UPLOAD_MB=100)
     try:
         url = begin(server)
         with broken(server, url):

@@ -20,7 +20,7 @@ PLACES = 6
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    return f"{redis_server.url}?db=5"
+    return redis_server.empty()
 
 
 @pytest.fixture
