@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from config.secret_files import SECRETS, SUFFIX
 from config.settings import Settings
 
 _ALIKE = 0.78
@@ -29,7 +30,7 @@ def misspelt(environ: Mapping[str, str]) -> list[str]:
 
     In the environment, where every program has its names, only those count that begin as ours do.
     """
-    known = [name.upper() for name in Settings.model_fields]
+    known = [name.upper() for name in (*Settings.model_fields, *(secret + SUFFIX for secret in SECRETS))]
     written = dict.fromkeys(dotenv_values(".env"), "in .env")
     told = dict.fromkeys(
         (name for name in environ if name.upper().startswith(_OURS) and name not in written), "in the environment"

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 import config
+from config.secret_files import SECRETS, SUFFIX
 from config.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,7 +109,8 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         settings: All that was set is handed on, whether by environment, ``.env`` or command line.
         inherited: This process's own environment.
     """
-    names = {name.upper() for name in Settings.model_fields}
+    # What came from a file of secrets is handed on by itself, and its file with it would be one too many.
+    names = {name.upper() for name in (*Settings.model_fields, *(secret + SUFFIX for secret in SECRETS))}
     # Not a setting of ours, but perhaps one of a library's: HF_HOME, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS.
     found = SILENT | {name: value for name, value in dotenv_values(".env").items() if value} | dict(inherited)
     found = {name: value for name, value in found.items() if name.upper() not in names}

@@ -6,19 +6,23 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from config.secret_files import SECRETS, SUFFIX
+
 
 def example(fields: Mapping[str, FieldInfo]) -> str:
     """The text of ``.env.example``: every setting with its documentation, its type and its default."""
     lines = [
         "# Every setting of Longhand with its default. Copy to .env and change what you need.",
         "# Made by `python -m config.settings`; a test holds it equal to config/settings.py.",
+        f"# A secret can come from a file instead: API_KEY{SUFFIX.upper()}=/run/secrets/api_key in place of API_KEY.",
     ]
     for name, info in fields.items():
         default = info.default
         if isinstance(default, list | dict):
             default = ",".join(str(v) for v in default)
         text = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        lines += ["", f"# {info.description}", f"# ({_kind(info.annotation)})", f"#{name.upper()}={text}"]
+        kind = _kind(info.annotation) + (f"; or {name.upper()}{SUFFIX.upper()}" if name in SECRETS else "")
+        lines += ["", f"# {info.description}", f"# ({kind})", f"#{name.upper()}={text}"]
     return "\n".join(lines) + "\n"
 
 

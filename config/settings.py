@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.env_example import example
 from config.models import known_names, meaning
 from config.origins import ANY, origins
 from config.redis_socket import celery_socket
+from config.secret_files import SecretFiles, placeholder
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
@@ -162,11 +163,22 @@ class Settings(BaseSettings):
     plugins: Paths = []
     """Folders of further stages and engines, comma separated."""
 
+    alive_file: str | None = None
+    """A file that a worker touches every few seconds while Redis takes its signs of life; for health checks of containers."""  # noqa: E501
+
     # Telling
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least important message that is logged."""
     log_format: Literal["text", "json"] = "text"
     """text for people, json for machines (one object a line)."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Given, environment, ``.env``, and the files of secrets that the last two name."""
+        env, dotenv = named["env_settings"], named["dotenv_settings"]
+        return named["init_settings"], SecretFiles(settings_cls, env, dotenv), env, dotenv
 
     @field_validator("whisper_models", "allowed_models", "plugins", "cors_origins", mode="before")
     @classmethod
@@ -211,6 +223,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
+        if (name := placeholder(vars(self))) is not None:
+            raise ValueError(f"{name} is still a placeholder: make one of your own, as `openssl rand -hex 24` does")
         if not self.whisper_models:
             raise ValueError("WHISPER_MODELS must name at least one model")
         if ANY in self.cors_origins and self.api_key is None:

@@ -107,10 +107,13 @@ class Events:
         with contextlib.suppress(redis.RedisError):
             self._client.delete(f"{PREFIX}progress:{job_id}")
 
-    def here(self, worker: str, queues: Sequence[str], *, children: int = 1) -> None:
+    def here(self, worker: str, queues: Sequence[str], *, children: int = 1) -> bool:
         """Say that a worker is alive, which queues it serves, and how many tasks it runs at the same time.
 
         Repeat it well within ``PRESENCE_SECONDS``.
+
+        Returns:
+            Whether Redis has taken it.
         """
         said = json.dumps({"queues": sorted(queues), "children": children})
         with contextlib.suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
@@ -120,6 +123,8 @@ class Events:
                 pipe.set(f"{PREFIX}served:{queue}", "1", ex=PRESENCE_SECONDS)
                 pipe.set(f"{PREFIX}known:{queue}", "1", ex=KNOWN_SECONDS)
             pipe.execute()
+            return True
+        return False
 
     def gone(self, worker: str) -> None:
         """Say that a worker is leaving."""

@@ -7,6 +7,7 @@ worker's work is taken up soon, and a long task still runs once.
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -71,7 +72,8 @@ def install(worker: Worker) -> None:
             children = int(consumer.pool.num_processes or 1)
 
             def here() -> None:
-                worker.store.events.here(worker.name, worker.queues, children=children)
+                if worker.store.events.here(worker.name, worker.queues, children=children):
+                    touch(worker.settings.alive_file)
 
             here()
             self._timers = [consumer.timer.call_repeatedly(PRESENCE_SECONDS, here)]
@@ -88,6 +90,15 @@ def install(worker: Worker) -> None:
         shutdown = stop
 
     worker.app.steps["consumer"].add(Lease)
+
+
+def touch(path: str | None) -> None:
+    """Tell a health check that looks at this file's age that the worker lives."""
+    if path is not None:
+        try:
+            Path(path).touch()
+        except OSError as error:
+            log.warning("ALIVE_FILE cannot be written: %s", error.strerror)
 
 
 def renew(consumer: Any) -> None:
