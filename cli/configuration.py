@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Mapping
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
 
 from config.secret_files import SECRETS, SUFFIX
 from config.settings import Settings
@@ -13,16 +12,6 @@ _ALIKE = 0.78
 """A name that differs more is no slip of the pen, but another program's."""
 _OURS = "WHISPER_"
 """Nobody else's names begin with this."""
-
-
-def explain(error: ValidationError) -> str:
-    """What is wrong with each setting, named as in the environment; no value is shown, it may be secret."""
-    sentences = []
-    for problem in error.errors():
-        name = str(problem["loc"][0]).upper() if problem["loc"] else ""
-        reason = problem["msg"].removeprefix("Value error, ")
-        sentences.append(f"{name}: {reason}" if name else reason)
-    return "The settings are not valid. " + "; ".join(sentences) + "."
 
 
 def misspelt(environ: Mapping[str, str]) -> list[str]:

@@ -17,11 +17,12 @@ from rich.text import Text
 
 from cli import preflight, redis_server
 from cli.client import ApiError, Client, Exit
-from cli.configuration import explain, misspelt
+from cli.configuration import misspelt
 from cli.connection import talks_to_api
 from cli.credentials import kept_key
 from cli.places import fits
 from cli.preflight import database_trouble
+from config.loading import explain
 from config.settings import Settings
 from pipelines.engines import EngineSettings, diarisers, resolve
 from pipelines.errors import LonghandError

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from cli import announcement, preflight
 from cli.client import ApiError, Client, Exit
-from cli.configuration import explain
 from cli.connection import talks_to_api
 from cli.screen import download, for_tables, plain
+from config.loading import explain
 from config.settings import Settings
 from pipelines.engines import resolve
 from pipelines.errors import LonghandError, ModelUnavailable

@@ -17,7 +17,7 @@ from rich.console import Console
 from cli import credentials, preflight
 from cli.announcement import Announcement, announced
 from cli.client import ApiError, Client, Exit, Job
-from cli.configuration import explain, misspelt
+from cli.configuration import misspelt
 from cli.launch import Workers, running, wait_until_ready
 from cli.places import Busy, Places
 from cli.preflight import Refused
@@ -25,6 +25,7 @@ from cli.processes import end_descendants
 from cli.screen import StageDisplay, download, plain, seconds
 from cli.signals import Stopped, heard
 from cli.supervision import Supervisor, SupervisorTrouble
+from config.loading import explain
 from config.settings import Settings
 from pipelines.engines import diarisers, resolve
 from pipelines.errors import LonghandError, ModelUnavailable

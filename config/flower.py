@@ -10,9 +10,9 @@ from flower.views.monitor import Metrics
 from tornado.web import authenticated
 
 from config import logging as longhand_logging
-from config.settings import Settings
+from config.loading import load
 
-_settings = Settings()
+_settings = load()
 # Like everybody's, without secrets: tornado adds no handler of its own where there is one.
 longhand_logging.configure(_settings)
 if _settings.flower_password is None:

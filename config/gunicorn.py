@@ -7,20 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from config import logging as longhand_logging
+from config.loading import load
 from config.settings import Settings
 
 
 def _settings() -> Settings:
     """The settings, or one sentence instead of a traceback."""
+    found = load()
     try:
-        found = Settings()
         found.check_bind()
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise SystemExit(f"The settings cannot be used: {wrong}") from error
     except ValueError as error:
         raise SystemExit(str(error)) from error
     return found

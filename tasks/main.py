@@ -6,11 +6,11 @@ from typing import Any
 from celery import signals
 
 from config import logging as longhand_logging
-from config.settings import Settings
+from config.loading import load
 from tasks import lease, outcome, run, threads, upkeep, webhooks
 from tasks.worker import make_worker
 
-settings = Settings()
+settings = load()
 worker = make_worker(settings)
 app = worker.app
 

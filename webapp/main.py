@@ -1,9 +1,9 @@
 """The application as gunicorn starts it: ``gunicorn -c config/gunicorn.py webapp.main:app``."""
 
 from config import logging as longhand_logging
-from config.settings import Settings
+from config.loading import load
 from webapp import create_app
 
-settings = Settings()
+settings = load()
 longhand_logging.configure(settings)
 app = create_app(settings)

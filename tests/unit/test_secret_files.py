@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cli.configuration import explain, misspelt
+from cli.configuration import misspelt
 from cli.stack import environment
+from config.loading import explain
 from config.secret_files import SECRETS
 from config.settings import Settings
 from tasks.lease import touch
