@@ -17,7 +17,7 @@ export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
-.PHONY: help run setup test check constraints audit diarise demo-model demo-diariser clean python
+.PHONY: help run setup test check constraints audit diarise secrets demo-model demo-diariser clean python
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ setup: python ## Make .venv with what Longhand needs to run
 
 diarise: python ## Install what telling speakers apart takes as well (some 1.5 GB; with an NVIDIA GPU several)
 	@$(ENVIRONMENT) diarise
+
+secrets: ## Make the passwords and keys of docker-compose.yml, once, in the folder secrets
+	@sh deploy/secrets.sh
 
 test: python ## Run every test: TESTS="tests/unit -k words"
 	@$(ENVIRONMENT) dev
