@@ -1,0 +1,317 @@
+"""The containers for real: built, started, a job sent through them, a worker killed, everything stopped and started.
+
+It takes a Docker engine with Compose, and some minutes. Where no registry can be reached: PYTHON_IMAGE names another
+Python image, LONGHAND_TEST_DEBIAN_REDIS and LONGHAND_TEST_DEBIAN_POSTGRES a Debian with these servers in it, and
+LONGHAND_TEST_BUILD_NETWORK=host the network that packages are fetched through.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.stack import ROOT, free_port, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+SAMPLE = ROOT / "models" / "demo" / "sample.flac"
+SERVICES = {"web", "cpu", "net", "gpu", "beat", "flower", "redis", "postgres"}
+OPTIONS = {"chunk_seconds": "30", "formats": "srt,vtt", "temperature": "0"}
+OVER = {"done", "failed", "cancelled"}
+
+
+def docker(*words: str, check: bool = True) -> str:
+    """What a docker command says, on both channels."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0 or not check, f"docker {' '.join(words)}:\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def compose_command() -> list[str] | None:
+    """Compose as a plugin of docker, else the program of its own that it was before."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        with contextlib.suppress(OSError):
+            if subprocess.run([*command, "version"], capture_output=True, timeout=60).returncode == 0:
+                return command
+    return None
+
+
+class Installation:
+    """A checkout of its own with containers, volumes, networks, images and ports of its own."""
+
+    def __init__(self, folder: Path, command: list[str]) -> None:
+        self.folder, self.command = folder, command
+        self.name = f"longhand-test-{os.getpid()}"
+        self.port, self.flower_port = free_port(), free_port()
+        kept = {"PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"}
+        images = {"PYTHON_IMAGE", "REDIS_IMAGE", "POSTGRES_IMAGE"}
+        self.env = {name: value for name, value in os.environ.items() if name in kept | images}
+        self.env |= {
+            "COMPOSE_PROJECT_NAME": self.name, "IMAGE_PREFIX": self.name, "IMAGE_TAG": "test",
+            "BIND_PORT": str(self.port), "FLOWER_PORT": str(self.flower_port), "WHISPER_MODELS": "demo",
+            "DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1",
+        }  # fmt: skip
+        self.copy()
+
+    def copy(self) -> None:
+        """The files that a checkout has."""
+        for name in ("cli", "config", "deploy", "models/demo", "pipelines", "requirements", "store", "tasks", "webapp"):
+            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Dockerfile", ".dockerignore", "docker-compose.yml", "pyproject.toml", "README.md"):
+            shutil.copy(ROOT / name, self.folder)
+        if network := os.environ.get("LONGHAND_TEST_BUILD_NETWORK"):
+            built = ("web", "beat", "flower", "migrate", "cpu", "net", "gpu")
+            lines = [f"  {name}: {{build: {{context: ., network: {network}}}}}\n" for name in built]
+            (self.folder / "docker-compose.override.yml").write_text("services:\n" + "".join(lines))
+
+    def secrets(self) -> None:
+        subprocess.run(["sh", "deploy/secrets.sh"], cwd=self.folder, check=True, capture_output=True, timeout=20)
+
+    def stand_ins(self) -> None:
+        """Images of Redis and PostgreSQL made of Debian's packages, if asked for."""
+        for name in ("redis", "postgres"):
+            if debian := os.environ.get(f"LONGHAND_TEST_DEBIAN_{name.upper()}"):
+                image = f"{self.name}-{name}:test"
+                target = ["--build-arg", f"{name.upper()}_DEBIAN={debian}", "--target", name, "-t", image]
+                docker("build", *target, str(ROOT / "tests" / "containers"))
+                self.env[f"{name.upper()}_IMAGE"] = image
+
+    def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self.command, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=1100
+        )
+        assert done.returncode == 0 or not check, f"{words}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+        return done
+
+    def containers(self, service: str | None = None, *, ended: bool = False) -> dict[str, dict[str, Any]]:
+        """What the engine says of each container, by its id."""
+        labels = {"project": self.name} | ({"service": service} if service else {})
+        chosen = [part for name, value in labels.items() for part in ("-f", f"label=com.docker.compose.{name}={value}")]
+        ids = docker("ps", "-q", *(["-a"] if ended else []), *chosen).split()
+        return {one["Id"]: one for one in json.loads(docker("inspect", *ids))} if ids else {}
+
+    def within(self, service: str, *command: str) -> str:
+        """What a command says in a service's container."""
+        return docker("exec", next(iter(self.containers(service))), *command, check=False)
+
+    def up(self, *words: str) -> None:
+        self.compose("up", "-d", *words)
+        until(self.healthy, 180, "all containers to be healthy", every=1)
+
+    def healthy(self) -> bool:
+        found = self.containers()
+        states = {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"] for one in found.values()}
+        return set(states) == SERVICES and all(
+            one["State"].get("Health", {}).get("Status") == "healthy" for one in found.values()
+        )
+
+    @property
+    def client(self) -> httpx.Client:
+        key = (self.folder / "secrets" / "api_key").read_text().strip()
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=120, headers={"Authorization": f"Bearer {key}"}
+        )
+
+    def post(self, path: Path) -> str:
+        with self.client as client, path.open("rb") as file:
+            answer = client.post("/v1/jobs", files={"file": (path.name, file)}, data=OPTIONS)
+            assert answer.status_code == 202, answer.text
+            return str(answer.json()["id"])
+
+    def job(self, job_id: str, *, wait: int = 0) -> dict[str, Any]:
+        with self.client as client:
+            answer: dict[str, Any] = client.get(f"/v1/jobs/{job_id}", params={"wait": wait}).raise_for_status().json()
+            return answer
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        def over() -> dict[str, Any] | None:
+            job = self.job(job_id, wait=10)
+            return job if job["status"] in OVER else None
+
+        found: dict[str, Any] = until(over, 240, f"job {job_id} to end")
+        assert found["status"] == "done", (found["error"], self.compose("logs", "cpu", "gpu").stdout[-4000:])
+        return found
+
+    def texts(self, job_id: str) -> tuple[str, ...]:
+        """The transcript and the subtitles."""
+        with self.client as client:
+            address = f"/v1/jobs/{job_id}/transcript"
+            return tuple(client.get(address + end).raise_for_status().text for end in (".txt", ".srt", ".vtt"))
+
+    def step(self, job_id: str, stage: str) -> dict[str, Any]:
+        return next((step for step in self.job(job_id)["steps"] if step["stage"] == stage), {"done": 0, "attempts": 0})
+
+    def secret_values(self) -> list[str]:
+        values = [path.read_text().strip() for path in (self.folder / "secrets").iterdir()]
+        return [value for value in values if value]
+
+    def close(self) -> None:
+        self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
+        images = docker("images", "-q", "--filter", f"reference={self.name}-*").split()
+        if images:
+            docker("rmi", "-f", *sorted(set(images)), check=False)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Everything built and running, with two workers that have models."""
+    if "Server Version" not in docker("info", check=False):
+        pytest.skip("no Docker engine answers: start one")
+    command = compose_command()
+    if command is None:
+        pytest.skip("Docker Compose is not installed")
+    installation = Installation(tmp_path_factory.mktemp("compose"), command)
+    try:
+        installation.stand_ins()
+        refused = installation.compose("up", "-d", check=False)
+        assert refused.returncode != 0 and "make secrets" in refused.stderr, "nothing starts without secrets"
+        installation.secrets()
+        installation.compose("build")
+        yield installation
+    finally:
+        installation.close()
+
+
+@pytest.fixture(scope="module")
+def running(installation: Installation) -> Installation:
+    installation.env["MODELS_ON_CPU"] = "2"
+    installation.up()
+    return installation
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve minutes in many chunks, so that there is a middle of the work."""
+    from tests import recordings
+
+    return recordings.recording(60, seed=6).write(tmp_path_factory.mktemp("talk") / "talk.wav", times=12)
+
+
+@pytest.mark.parametrize(("secret", "name"), [("api_key", "API_KEY"), ("redis_url", "REDIS_URL")])
+def test_a_placeholder_keeps_everything_from_starting(installation: Installation, secret: str, name: str) -> None:
+    path = installation.folder / "secrets" / secret
+    kept = path.read_text()
+    path.write_text("redis://:change-me@redis:6379/0\n" if secret == "redis_url" else "change-me\n")
+    try:
+        refused = installation.compose("up", "-d", "web", check=False)
+        said = docker("logs", next(iter(installation.containers("migrate", ended=True))))
+        assert said.strip().splitlines() == [
+            f"The settings are not valid. {name} is still a placeholder: "
+            "make one of your own, as `openssl rand -hex 24` does."
+        ]
+        assert refused.returncode != 0 and not installation.containers("web")
+    finally:
+        path.write_text(kept)
+        installation.compose("down")
+
+
+def test_a_job_goes_through(running: Installation) -> None:
+    job_id = running.post(SAMPLE)
+    running.ended(job_id)
+    text, srt, vtt = running.texts(job_id)
+    assert "My name is Martin and I work in Vienna." in " ".join(text.split())
+    assert srt.startswith("1\n00:00:0") and vtt.startswith("WEBVTT")
+
+
+def test_no_container_may_do_what_it_need_not(running: Installation) -> None:
+    secrets = running.secret_values()
+    for one in running.containers(ended=True).values():
+        host, name = one["HostConfig"], one["Name"]
+        assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["Privileged"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"] and host["Memory"] and host["PidsLimit"], name
+        assert one["Config"]["User"] not in {"", "0", "root"}, name
+        told = json.dumps([one["Config"], one["Args"], one["Path"]])
+        assert not [secret for secret in secrets if secret in told], f"{name} is told a secret outside its files"
+        for binding in (one["NetworkSettings"]["Ports"] or {}).values():
+            assert {address["HostIp"] for address in binding or []} <= {"127.0.0.1"}, name
+    logs = running.compose("logs").stdout
+    assert "ready." in logs and not [secret for secret in secrets if secret in logs]
+
+
+def test_what_ffmpeg_is_denied_it_is_denied_in_a_container(running: Installation) -> None:
+    program = (
+        "from pipelines.media.process import Bounds, run\n"
+        "told = []\n"
+        "run(['sh', '-c', 'cat /proc/self/limits /proc/self/status; env; touch /app/x /data/x'], on_output=told.append,"
+        " bounds=Bounds(seconds=20, file_bytes=4096), on_error=told.append, tick=lambda pid: None)\n"
+        "print(*(' '.join(line.split()) for line in told), sep='\\n')\n"
+        "import socket\n"
+        "try: print('reached', socket.create_connection(('192.0.2.1', 80), 3))\n"
+        "except OSError as error: print('no way out')\n"
+    )
+    said = running.within("cpu", "python", "-c", program).splitlines()
+    assert "Max file size 4096 4096 bytes" in said and "Max open files 64 64 files" in said
+    assert "Max address space 2147483648 2147483648 bytes" in said and "NoNewPrivs: 1" in said
+    assert "CapEff: 0000000000000000" in said and "CapBnd: 0000000000000000" in said
+    assert {line.partition("=")[0] for line in said if "=" in line} <= {"PATH", "TMPDIR", "LC_ALL", "PWD"}
+    assert "touch: cannot touch '/app/x': Read-only file system" in said
+    assert "no way out" in said
+    running.within("cpu", "rm", "/data/x")
+
+
+def test_the_small_image_is_without_models_libraries(running: Installation) -> None:
+    for module in ("numpy", "ctranslate2", "onnxruntime", "av", "imageio_ffmpeg", "pip"):
+        assert f"No module named '{module}'" in running.within("web", "python", "-c", f"import {module}"), module
+    for module in ("psycopg", "s3fs"):
+        for service in ("web", "cpu"):
+            assert running.within(service, "python", "-c", f"import {module}") == ""
+    for service, most in (("web", 150), ("cpu", 800)):
+        megabytes = int(running.within(service, "du", "-sm", "/opt/longhand").split()[0])
+        assert megabytes < most, f"the packages of {service} take {megabytes} MB"
+
+
+def test_flower_asks_for_its_password(running: Installation) -> None:
+    password = (running.folder / "secrets" / "flower_password").read_text().strip()
+    address = f"http://127.0.0.1:{running.flower_port}"
+    assert httpx.get(f"{address}/workers").status_code == 401
+    assert httpx.get(f"{address}/workers", auth=("longhand", "change-me")).status_code == 401
+    assert httpx.get(f"{address}/workers", auth=("longhand", password)).status_code == 200
+
+
+def test_a_job_whose_worker_is_killed_ends_as_if_nothing_had_happened(running: Installation, talk: Path) -> None:
+    undisturbed = running.post(talk)
+    running.ended(undisturbed)
+    job_id = running.post(talk)
+    until(lambda: running.step(job_id, "transcribe")["done"] >= 2, 120, "the middle of the work")
+    killed = next(iter(running.containers("gpu")))
+    docker("kill", killed)
+    assert running.job(job_id)["status"] == "running"
+    running.ended(job_id)
+    assert running.step(job_id, "transcribe")["attempts"] == 2, "what the killed one had was done again"
+    assert running.texts(job_id) == running.texts(undisturbed)
+
+
+def test_what_was_stopped_goes_on_when_it_is_started_again(running: Installation, talk: Path) -> None:
+    before = running.post(SAMPLE)
+    running.ended(before)
+    texts = running.texts(before)
+    under_way = running.post(talk)
+    until(lambda: running.step(under_way, "transcribe")["done"] >= 1, 120, "the middle of the work")
+    began = time.monotonic()
+    running.compose("stop")
+    assert time.monotonic() - began < 45
+    codes = {
+        one["Config"]["Labels"]["com.docker.compose.service"]: one["State"]["ExitCode"]
+        for one in running.containers(ended=True).values()
+    }
+    # The worker that was killed before is one of them; nobody else had to be.
+    assert {name for name, code in codes.items() if code == 137} <= {"gpu"}, codes
+    running.compose("down")
+    assert not running.containers(ended=True)
+    running.up()
+    assert running.job(before)["status"] == "done" and running.texts(before) == texts
+    running.ended(under_way)
+    after = running.post(SAMPLE)
+    running.ended(after)
+    with running.client as client:
+        assert client.get("/metrics").status_code == 200
+    with contextlib.closing(httpx.Client()) as anybody:
+        assert anybody.get(f"http://127.0.0.1:{running.port}/metrics").status_code == 401
