@@ -155,9 +155,10 @@ class Installation:
 
     def close(self) -> None:
         self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
-        images = docker("images", "-q", "--filter", f"reference={self.name}-*").split()
-        if images:
-            docker("rmi", "-f", *sorted(set(images)), check=False)
+        # By name: an image of somebody else may be the same one.
+        named = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.name}-*").split()
+        if named:
+            docker("rmi", *named, check=False)
 
 
 @pytest.fixture(scope="module")
