@@ -1,7 +1,7 @@
 """The containers for real: built, started, a job sent through them, a worker killed, everything stopped and started.
 
-It takes a Docker engine with Compose, and some minutes. Where no registry can be reached: PYTHON_IMAGE names another
-Python image, LONGHAND_TEST_DEBIAN_REDIS and LONGHAND_TEST_DEBIAN_POSTGRES a Debian with these servers in it, and
+It takes a Docker engine with Compose, and some minutes. Where no registry can be reached: PYTHON_IMAGE and CADDY_IMAGE
+name other images, LONGHAND_TEST_DEBIAN_REDIS and LONGHAND_TEST_DEBIAN_POSTGRES a Debian with these servers in it, and
 LONGHAND_TEST_BUILD_NETWORK=host the network that packages are fetched through.
 """
 
@@ -35,29 +35,29 @@ def docker(*words: str, check: bool = True) -> str:
     return done.stdout + done.stderr
 
 
-def compose_command() -> list[str] | None:
-    """Compose as a plugin of docker, else the program of its own that it was before."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        with contextlib.suppress(OSError):
-            if subprocess.run([*command, "version"], capture_output=True, timeout=60).returncode == 0:
-                return command
+def lacking() -> str | None:
+    """Why nothing can be tried here; None: it can."""
+    if shutil.which("docker") is None or "Server Version" not in docker("info", check=False):
+        return "no Docker engine answers: start one"
+    for plugin in ("compose", "buildx"):
+        if subprocess.run(["docker", plugin, "version"], capture_output=True, timeout=60).returncode:
+            return f"docker {plugin} is not installed"
     return None
 
 
 class Installation:
     """A checkout of its own with containers, volumes, networks, images and ports of its own."""
 
-    def __init__(self, folder: Path, command: list[str]) -> None:
-        self.folder, self.command = folder, command
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.name = f"longhand-test-{os.getpid()}"
         self.port, self.flower_port = free_port(), free_port()
         kept = {"PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"}
-        images = {"PYTHON_IMAGE", "REDIS_IMAGE", "POSTGRES_IMAGE"}
+        images = {"PYTHON_IMAGE", "REDIS_IMAGE", "POSTGRES_IMAGE", "CADDY_IMAGE"}
         self.env = {name: value for name, value in os.environ.items() if name in kept | images}
         self.env |= {
             "COMPOSE_PROJECT_NAME": self.name, "IMAGE_PREFIX": self.name, "IMAGE_TAG": "test",
             "BIND_PORT": str(self.port), "FLOWER_PORT": str(self.flower_port), "WHISPER_MODELS": "demo",
-            "DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1",
         }  # fmt: skip
         self.copy()
 
@@ -68,7 +68,7 @@ class Installation:
         for name in ("Dockerfile", ".dockerignore", "docker-compose.yml", "pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, self.folder)
         if network := os.environ.get("LONGHAND_TEST_BUILD_NETWORK"):
-            built = ("web", "beat", "flower", "migrate", "cpu", "net", "gpu")
+            built = ("web", "beat", "flower", "migrate", "cpu", "net", "gpu", "proxy")
             lines = [f"  {name}: {{build: {{context: ., network: {network}}}}}\n" for name in built]
             (self.folder / "docker-compose.override.yml").write_text("services:\n" + "".join(lines))
 
@@ -86,7 +86,7 @@ class Installation:
 
     def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*self.command, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=1100
+            ["docker", "compose", *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=1100
         )
         assert done.returncode == 0 or not check, f"{words}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
         return done
@@ -109,7 +109,7 @@ class Installation:
     def healthy(self) -> bool:
         found = self.containers()
         states = {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"] for one in found.values()}
-        return set(states) == SERVICES and all(
+        return set(states) >= SERVICES and all(
             one["State"].get("Health", {}).get("Status") == "healthy" for one in found.values()
         )
 
@@ -154,7 +154,7 @@ class Installation:
         return [value for value in values if value]
 
     def close(self) -> None:
-        self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
+        self.compose("--profile", "*", "down", "-v", "--remove-orphans", "-t", "1", check=False)
         # By name: an image of somebody else may be the same one.
         named = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.name}-*").split()
         if named:
@@ -164,12 +164,9 @@ class Installation:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Everything built and running, with two workers that have models."""
-    if "Server Version" not in docker("info", check=False):
-        pytest.skip("no Docker engine answers: start one")
-    command = compose_command()
-    if command is None:
-        pytest.skip("Docker Compose is not installed")
-    installation = Installation(tmp_path_factory.mktemp("compose"), command)
+    if (why := lacking()) is not None:
+        pytest.skip(why)
+    installation = Installation(tmp_path_factory.mktemp("compose"))
     try:
         installation.stand_ins()
         refused = installation.compose("up", "-d", check=False)
@@ -275,6 +272,27 @@ def test_flower_asks_for_its_password(running: Installation) -> None:
     assert httpx.get(f"{address}/workers").status_code == 401
     assert httpx.get(f"{address}/workers", auth=("longhand", "change-me")).status_code == 401
     assert httpx.get(f"{address}/workers", auth=("longhand", password)).status_code == 200
+
+
+def test_the_proxy_serves_https_and_keeps_the_figures_to_itself(running: Installation) -> None:
+    if "PYTHON_IMAGE" in running.env and "CADDY_IMAGE" not in running.env:
+        pytest.skip("needs an image with Caddy: set CADDY_IMAGE")
+    http, https = free_port(), free_port()
+    running.env |= {"HTTP_PORT": str(http), "HTTPS_PORT": str(https), "TRUSTED_PROXIES": "1"}
+    running.env["PUBLIC_URL"] = f"https://localhost:{https}"
+    running.compose("--profile", "tls", "up", "-d", "--build", "web", "proxy")
+    until(running.healthy, 120, "all containers to be healthy", every=1)
+    key = running.client.headers["Authorization"]
+    # Its certificate is one of its own for a name like this.
+    with httpx.Client(base_url=f"https://localhost:{https}", verify=False, headers={"Authorization": key}) as client:
+        job = client.post("/v1/jobs", files={"file": ("a.flac", SAMPLE.read_bytes())}).json()
+        assert job["links"]["self"].startswith(f"https://localhost:{https}/")
+        for path in ("/metrics", "/metrics/", "/%6detrics", "/x/../metrics"):
+            assert client.get(path).status_code == 404, path
+        assert client.get("/health/live").headers["Strict-Transport-Security"]
+    assert httpx.get(f"http://localhost:{http}/").headers["Location"].startswith("https://localhost")
+    running.ended(job["id"])
+    running.compose("--profile", "tls", "rm", "-sf", "proxy")
 
 
 def test_a_job_whose_worker_is_killed_ends_as_if_nothing_had_happened(running: Installation, talk: Path) -> None:

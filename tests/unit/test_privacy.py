@@ -46,6 +46,7 @@ def test_a_wrong_setting_is_named_without_any_value(tmp_path: Path) -> None:
         FLOWER_PASSWORD="s3cr3t!",
     )
     assert result.returncode != 0
-    assert "LEASE_RENEWAL_SECONDS" in result.stderr or "flower_password" in result.stderr
+    assert "FLOWER_PASSWORD" in result.stderr
+    assert "Traceback" not in result.stderr, "one sentence is enough"
     assert "nobody-may-see" not in result.stderr
     assert "s3cr3t" not in result.stderr
