@@ -1,9 +1,11 @@
 """Figures of the whole installation, read when they are asked for: right, whatever processes come and go."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -62,6 +64,25 @@ class QueueFigures:
     waiting: list[Waiting]
     unacknowledged: int | None
     """Messages that workers hold: being worked on, or to be tried again later; None: it does not tell."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A disk's, in bytes."""
+
+    free: int
+    """What may still be written, without what only root may fill."""
+    size: int
+
+
+def of_disk(folder: Path) -> Room:
+    """The room of the disk that a folder is on.
+
+    Raises:
+        OSError: Nobody can tell.
+    """
+    disk = os.statvfs(folder)
+    return Room(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
 def of_record(database: Database) -> RecordFigures:

@@ -20,11 +20,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from config.version import program_version
 from store.events import Worker
-from store.figures import QueueFigures, RecordFigures
+from store.figures import QueueFigures, RecordFigures, Room
 from store.models import ACTIVE, OVER
 from webapp import latency, totalled
 from webapp.openapi import Answer, Operation, documented
-from webapp.services import Services, services
+from webapp.services import DISK, Services, services
 from webapp.totalled import known_model
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,9 @@ class Figures(Collector):
             up.add_metric(["rabbitmq"], float(found["queues"] is not None))
         else:
             up.add_metric(["redis"], float(found["queues"] is not None and found["workers"] is not None))
+        up.add_metric(["storage"], float(found["storage"] is not None))
         yield up
+        yield from _of_disks(found)
         target = "Longest time that work should wait for a worker (QUEUE_WAIT_TARGET_SECONDS)."
         seconds = self._s.settings.queue_wait_target_seconds
         yield GaugeMetricFamily("longhand_queue_wait_target_seconds", target, seconds)
@@ -116,7 +118,20 @@ def _answer(name: str, probe: Future[Any]) -> Any:
     if (error := probe.exception()) is not None:
         log.warning("figures are missing", source=name, reason=type(error).__name__)
         return None
-    return probe.result()
+    told = probe.result()
+    return True if told is None else told
+
+
+def _of_disks(found: Mapping[str, Any]) -> Iterable[Metric]:
+    """Nothing of a disk that cannot be asked: a zero would look as if it were full."""
+    rooms: dict[str, Room] = {
+        name.removeprefix(DISK): room for name, room in found.items() if name.startswith(DISK) and room is not None
+    }
+    for name, key, text in (
+        ("longhand_disk_free_bytes", "free", "Room that is left on the disk with DATA_DIR or STORAGE_URL."),
+        ("longhand_disk_size_bytes", "size", "Size of the disk with DATA_DIR or STORAGE_URL."),
+    ):
+        yield _gauge(name, text, "place", {place: getattr(room, key) for place, room in rooms.items()})
 
 
 def _of_record(s: Services, found: RecordFigures) -> Iterable[Metric]:

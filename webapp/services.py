@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import BoundedSemaphore
 from typing import cast
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 _KEY = "longhand"
 BROKER = "rabbitmq"
 """The probe of the broker, where that is not Redis."""
+DISK = "disk "
+"""What the probe of a disk's room begins with; the place stands behind it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Services:
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
-    """What /metrics tells: record, queues, workers, requests."""
+    """What /metrics tells: record, queues, workers, requests, storage, disks."""
     requests: Tallies
     """Counts requests and how long they took, of all processes."""
 
@@ -82,6 +85,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         }
         | ({BROKER: flow.check} if settings.broker_url else {})
     )
+    places = {"data": settings.data_dir} | ({"storage": store.files.local} if store.files.local else {})
     told_apart = diarising.Diarising(settings.diarisation, probes, stage)
     return Services(
         settings=settings,
@@ -103,7 +107,10 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
                 "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
                 "workers": store.events.workers,
                 "requests": requests.read,
+                "storage": store.files.ping,
             }
+            # Each by itself: a mount that hangs hides no other disk.
+            | {f"{DISK}{place}": partial(figures.of_disk, folder) for place, folder in places.items()}
         ),
         requests=requests,
     )

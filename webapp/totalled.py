@@ -25,6 +25,11 @@ from webapp.services import Services
 _CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 _OTHER = "other"
 """Whatever is not one of a few known values: each value is a time series that Prometheus keeps."""
+OURS = (
+    *("engine_error", "internal", "interrupted", "model_unavailable", "out_of_memory", "storage_full", "timeout"),
+    *("tool_error", "unavailable", "worker_lost"),
+)
+"""Codes of jobs that failed for something else than what was sent; alerts look for more of them, so they are there."""
 _TRIES = (totals.DELIVERED, totals.REFUSED, totals.UNANSWERED, totals.DIED)
 _Labels = tuple[str, ...]
 
@@ -54,7 +59,8 @@ def known_model(settings: Settings, name: str) -> str:
 
 def _ended(sums: Iterable[Sum]) -> Metric:
     text = "Jobs that ended, once for each time they did, by outcome and, of those that failed, by error code."
-    counts: dict[_Labels, float] = defaultdict(float, {(status, ""): 0.0 for status in ("done", "cancelled")})
+    never: dict[_Labels, float] = {(status, ""): 0.0 for status in ("done", "cancelled")}
+    counts: dict[_Labels, float] = defaultdict(float, never | {("failed", code): 0.0 for code in OURS})
     for one in sums:
         counts[one.label, _code(one.detail) if one.label == "failed" else one.detail] += one.count
     return _counter("longhand_jobs_ended", text, ["outcome", "code"], counts)
@@ -92,7 +98,8 @@ def _pieces(s: Services, sums: Mapping[str, Sequence[Sum]]) -> Iterable[Metric]:
         took[(one.label,)].append(one)
     yield _histogram("longhand_stage_duration_seconds", text, ["stage"], took, totals.BOUNDS)
     text = "Pieces of work that were left undone, to be begun again, by reason."
-    again: dict[_Labels, float] = defaultdict(float, {(stage, "worker_lost"): 0.0 for stage in s.flow.stages})
+    often = ("worker_lost", "out_of_memory")
+    again: dict[_Labels, float] = defaultdict(float, {(stage, why): 0.0 for stage in s.flow.stages for why in often})
     for one in sums[totals.AGAIN]:
         again[one.label, _code(one.detail)] += one.count
     yield _counter("longhand_stage_retries", text, ["stage", "reason"], again)

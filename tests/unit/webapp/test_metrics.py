@@ -1,7 +1,12 @@
 """Figures for Prometheus: what they say, in both formats, with parts away, and to whom."""
 
+import secrets
+import shutil
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +19,15 @@ from sqlalchemy import delete, event, update
 
 from config.version import program_version
 from store import jobs, keys, standing, steps, totals, uploads
+from store.files import Storage
 from store.models import WHOLE, Job
 from store.steps import Piece
 from store.uploads import NewUpload
 from tests.unit.webapp.conftest import AUTH, begin, do, some_transcript, work_off
-from webapp.services import Services
+from webapp.metrics import Figures
+from webapp.services import Services, make_services
 
-Figures = Callable[..., float | None]
+Reading = Callable[..., float | None]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -28,7 +35,7 @@ def samples(families: list[Metric]) -> Samples:
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def read(text: str) -> Figures:
+def read(text: str) -> Reading:
     found = samples(list(parser.text_string_to_metric_families(text)))
 
     def figure(name: str, **labels: str) -> float | None:
@@ -38,10 +45,10 @@ def read(text: str) -> Figures:
 
 
 @pytest.fixture
-def ask(app: Flask) -> Callable[[], Figures]:
+def ask(app: Flask) -> Callable[[], Reading]:
     """The figures as they are now: an answer that is good for a second is not waited for."""
 
-    def ask() -> Figures:
+    def ask() -> Reading:
         services: Services = app.extensions["longhand"]
         services.figures._answered.clear()
         response = app.test_client().get("/metrics", headers=AUTH)
@@ -51,7 +58,7 @@ def ask(app: Flask) -> Callable[[], Figures]:
     return ask
 
 
-def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Figures]) -> None:
+def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Reading]) -> None:
     figure = ask()
     assert figure("build_info", version=program_version()) == 1
     assert (figure("up", part="database"), figure("up", part="redis")) == (1, 1)
@@ -69,7 +76,7 @@ def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Fig
 
 
 def test_jobs_and_what_they_used_outlive_them(
-    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+    send: Callable[..., Any], services: Services, ask: Callable[[], Reading]
 ) -> None:
     database = services.store.database
     done, failed, cancelled, again = (send().json["id"] for _ in range(4))
@@ -84,7 +91,8 @@ def test_jobs_and_what_they_used_outlive_them(
         figure = ask()
         assert figure("jobs_ended_total", outcome="done", code="") == 1
         assert figure("jobs_ended_total", outcome="failed", code="undecodable") == 1
-        assert figure("jobs_ended_total", outcome="failed", code="internal") is None
+        assert figure("jobs_ended_total", outcome="failed", code="internal") == 0
+        assert figure("jobs_ended_total", outcome="failed", code="no_audio") is None
         assert figure("jobs_ended_total", outcome="cancelled", code="") == 2
         assert figure("audio_seconds_total", model="demo", language="en") == 30
         assert figure("stage_duration_seconds_count", stage="normalise") == 1
@@ -96,7 +104,7 @@ def test_jobs_and_what_they_used_outlive_them(
 
 
 def test_pieces_of_work_are_counted_by_how_long_they_took(
-    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+    send: Callable[..., Any], services: Services, ask: Callable[[], Reading]
 ) -> None:
     database, job_id = services.store.database, send().json["id"]
     with database.write() as session:
@@ -121,7 +129,7 @@ def test_pieces_of_work_are_counted_by_how_long_they_took(
 
 
 def test_queues_by_priority_are_what_celery_has_on_them(
-    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+    send: Callable[..., Any], services: Services, ask: Callable[[], Reading]
 ) -> None:
     began = time.time()
     for priority in ("high", "low", "low", "normal", "normal", "normal"):
@@ -152,7 +160,7 @@ def _job(services: Services, job_id: str) -> Job:
 
 
 def test_how_long_the_oldest_queued_job_waits(
-    send: Callable[..., Any], services: Services, ask: Callable[[], Figures]
+    send: Callable[..., Any], services: Services, ask: Callable[[], Reading]
 ) -> None:
     database = services.store.database
     old, running, stands, _ = (send().json["id"] for _ in range(4))
@@ -167,7 +175,7 @@ def test_how_long_the_oldest_queued_job_waits(
     assert seconds is not None and 500 <= seconds < 530
 
 
-def test_workers_models_and_uploads(services: Services, ask: Callable[[], Figures]) -> None:
+def test_workers_models_and_uploads(services: Services, ask: Callable[[], Reading]) -> None:
     events = services.store.events
     events.here("gpu@a", ["gpu"])
     events.here("all@b", ["cpu", "gpu", "a-queue-of-nobody"])
@@ -281,3 +289,54 @@ def test_without_the_database_the_rest_is_told(client: FlaskClient, services: Se
     figure = read(response.text)
     assert (figure("up", part="redis"), figure("up", part="database")) == (1, 0)
     assert figure("workers", queue="cpu") == 1 and "longhand_jobs" not in response.text
+
+
+def test_the_room_on_disks(ask: Callable[[], Reading], tmp_path: Path) -> None:
+    figure = ask()
+    disk = shutil.disk_usage(tmp_path)
+    for place in ("data", "storage"):
+        free, size = figure("disk_free_bytes", place=place), figure("disk_size_bytes", place=place)
+        assert free is not None and abs(free - disk.free) < 1 << 30 and size == disk.total
+    assert figure("up", part="storage") == 1
+
+
+def test_of_a_bucket_there_is_no_room_to_tell(services: Services) -> None:
+    store = replace(services.store, files=Storage(f"memory://{secrets.token_hex(4)}"))
+    elsewhere = make_services(services.settings, store, services.flow)
+    try:
+        found = samples(list(Figures(elsewhere).collect()))
+    finally:
+        for part in (elsewhere.probes, elsewhere.figures, elsewhere.queues, elsewhere.listening, elsewhere.tickets):
+            part.close()
+    assert found["longhand_up", frozenset({("part", "storage")})] == 1
+    assert {name for name in found if name[0] == "longhand_disk_free_bytes"} == {
+        ("longhand_disk_free_bytes", frozenset({("place", "data")}))
+    }
+
+
+def test_a_disk_that_is_gone_is_not_told_as_full(
+    ask: Callable[[], Reading], services: Services, tmp_path: Path
+) -> None:
+    assert services.store.files.local is not None
+    services.store.files.local.rename(tmp_path / "elsewhere")
+    figure = ask()
+    assert figure("up", part="storage") == 0 and figure("up", part="database") == 1
+    assert figure("disk_free_bytes", place="storage") is None and figure("disk_free_bytes", place="data")
+
+
+def test_a_disk_that_hangs_holds_up_only_what_it_would_tell(
+    ask: Callable[[], Reading], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.metrics._SECONDS", 0.5)
+    released = threading.Event()
+    for name in ("disk storage", "storage"):
+        monkeypatch.setitem(services.figures._questions, name, released.wait)
+    try:
+        began = time.monotonic()
+        figure = ask()
+        assert time.monotonic() - began < 5
+    finally:
+        released.set()
+    assert figure("up", part="storage") == 0 and figure("up", part="redis") == 1
+    assert figure("disk_free_bytes", place="storage") is None and figure("disk_free_bytes", place="data")
+    assert figure("jobs", status="queued") == 0
