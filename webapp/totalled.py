@@ -17,6 +17,7 @@ from pipelines.stages.diarise import FAILED
 from store import totals
 from store.figures import RecordFigures
 from store.jobs import PRIORITIES
+from store.models import OVER
 from store.totals import Sum
 from webapp.access.auth import OWNER
 from webapp.models import public_model
@@ -84,6 +85,8 @@ def _of_keys(settings: Settings, found: RecordFigures) -> Iterable[Metric]:
         if one.figure == totals.AUDIO:
             seconds[one.owner, name, models[one.label], _language(one.detail)] += one.amount
         elif one.figure == totals.JOBS:
+            for outcome in OVER:
+                ended[one.owner, name, outcome] += 0
             ended[one.owner, name, one.label] += one.count
     most = f"of the {totals.MOST_ACCOUNTS} accounts that have had the most audio, by the id and name of the first key"
     text = f"Seconds of audio of the jobs that were done, {most}."
