@@ -1,0 +1,84 @@
+"""Every query of the dashboards and alerts, asked of a real Prometheus that looks at a real installation."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.monitoring import Prometheus, Query, alerts, choices, lacks, queries, selectors
+from tests.stack import KEY, ROOT, Stack
+
+EMPTY = {
+    **dict.fromkeys([("overview", "Why jobs failed")], "only what failed within that minute is shown"),
+    **dict.fromkeys(
+        [
+            *[("queues", "Pieces that were left undone"), ("queues", "Workers lost in the middle of work")],
+            *[("gpu", "Out of memory"), ("api", "Server errors by route")],
+        ],
+        "nothing of that kind has happened",
+    ),
+    **dict.fromkeys(
+        [
+            *[("gpu", "GPUs"), ("gpu", "Busy"), ("gpu", "Fullest memory")],
+            *[("gpu", "How busy"), ("gpu", "Memory that is taken")],
+        ],
+        "there is no GPU",
+    ),
+    **dict.fromkeys(
+        [(board, "Alerts") for board in ("overview", "queues", "gpu", "api", "keys")], "no alert should fire"
+    ),
+    ("overview", "What is wrong now"): "no alert should fire",
+}
+"""Panels that may have nothing to show, and why."""
+UNSEEN = {
+    'longhand_up{part="rabbitmq"}': "the broker is Redis",
+    'longhand_stage_duration_seconds_count{stage="diarise"}': "there is no diariser",
+    'longhand_http_request_duration_seconds_count{status="5xx",route!~"/health.*|/metrics"}': "no server error",
+}
+"""What alerts look at that need not be there, and why."""
+_NO_CHOICE = {("gpu", "host"): "there is no GPU"}
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    if (why := lacks("prometheus")) is not None:
+        pytest.skip(why)
+    assert stack.run(ROOT / "models" / "demo" / "sample.flac", language="en")["status"] == "done"
+    assert stack.run(b"no recording at all" * 100)["status"] == "failed"
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{stack.port}", KEY) as running:
+        yield running
+
+
+@pytest.mark.parametrize("board", ["overview", "queues", "gpu", "api", "keys"])
+def test_every_panel_finds_something(prometheus: Prometheus, board: str) -> None:
+    bare, unnamed = set(), []
+    for query in (query for query in queries() if query.board == board):
+        found = prometheus.ask(query.filled())
+        if not found:
+            bare.add((board, query.panel))
+        for label in re.findall(r"\{\{(\w+)\}\}", query.legend):
+            # A name that no series has would be an empty legend; keys' and errors' may be empty.
+            if (board, query.panel) not in EMPTY and not all(label in one["metric"] for one in found):
+                unnamed.append((query.panel, label))
+    assert bare <= EMPTY.keys(), bare - EMPTY.keys()
+    assert unnamed == []
+
+
+def test_choices_have_values_and_narrow_what_is_shown(prometheus: Prometheus) -> None:
+    for (board, name), (series, label) in choices().items():
+        found = prometheus.ask(f"count by ({label}) ({series})")
+        values = [one["metric"].get(label, "") for one in found]
+        assert any(values) or (board, name) in _NO_CHOICE, (board, name)
+    one = Query("queues", "", 'count by (queue) (longhand_workers{queue=~"$queue"})', "")
+    assert [found["metric"]["queue"] for found in prometheus.ask(one.filled(queue="gpu"))] == ["gpu"]
+
+
+def test_alerts_look_at_what_is_there(prometheus: Prometheus) -> None:
+    looked = {selector for rule in alerts() for selector in selectors(rule["expr"])}
+    bare = {selector for selector in looked if not prometheus.ask(f"count({selector})")}
+    assert bare <= UNSEEN.keys(), bare - UNSEEN.keys()
+    known = prometheus.rules()
+    assert {rule["name"] for rule in known} == {rule["alert"] for rule in alerts()}
+    assert [(rule["name"], rule.get("lastError")) for rule in known if rule["health"] == "err"] == []
+    assert UNSEEN.keys() <= looked, "what no alert looks at any more"
+    assert EMPTY.keys() <= {(query.board, query.panel) for query in queries()}, "panels that are not there any more"
