@@ -2,6 +2,8 @@
 
 from pipelines.errors import EngineError, LonghandError, TransientError
 
+OUT_OF_MEMORY = "out_of_memory"
+"""Code of what failed for want of memory, a GPU's or the machine's."""
 _MEMORY = (
     "out of memory",
     "alloc_failed",
@@ -26,7 +28,8 @@ def decoding_failure(error: Exception) -> LonghandError:
         return error
     if out_of_memory(error):
         return TransientError(
-            "There is not enough memory for this model: wait until other work is done, or choose a smaller model."
+            "There is not enough memory for this model: wait until other work is done, or choose a smaller model.",
+            code=OUT_OF_MEMORY,
         )
     return EngineError("The speech model failed on this recording: ask the operator to look at the worker's log.")
 
@@ -38,7 +41,8 @@ def loading_failure(name: str, device: str, error: Exception) -> LonghandError:
     if out_of_memory(error):
         return TransientError(
             f"There is not enough memory to load the model {name}: wait until other work is done, "
-            "or choose a smaller model."
+            "or choose a smaller model.",
+            code=OUT_OF_MEMORY,
         )
     if device == "cuda":
         return EngineError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.documents import SAMPLE_RATE, Turn, Turns, Voice, Warn
 from pipelines.engines.diarisers import DiariserSettings, Recording, SpeakerCount, diariser_engine
-from pipelines.engines.failures import out_of_memory
+from pipelines.engines.failures import OUT_OF_MEMORY, out_of_memory
 from pipelines.engines.long_recordings import parts_of
 from pipelines.engines.pyannote_files import Files, diariser_files
 from pipelines.engines.pyannote_import import quiet, require_pyannote
@@ -266,7 +266,8 @@ def _failure(error: Exception) -> LonghandError:
     if isinstance(error, LonghandError):
         return error
     if out_of_memory(error):
-        return TransientError("There is not enough memory to tell the speakers apart: wait until other work is done.")
+        detail = "There is not enough memory to tell the speakers apart: wait until other work is done."
+        return TransientError(detail, code=OUT_OF_MEMORY)
     return EngineError("Telling the speakers apart failed on this recording: ask the operator for the worker's log.")
 
 

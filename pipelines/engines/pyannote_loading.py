@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.documents import SAMPLE_RATE
 from pipelines.engines.device import cpu_threads
 from pipelines.engines.diarisers import DiariserSettings
-from pipelines.engines.failures import out_of_memory
+from pipelines.engines.failures import OUT_OF_MEMORY, out_of_memory
 from pipelines.engines.pyannote_files import Files
 from pipelines.engines.pyannote_import import bring_pyannote, quiet
 from pipelines.errors import EngineError, LonghandError, TransientError
@@ -87,7 +87,8 @@ def _failure(name: str, device: str, error: Exception) -> LonghandError:
     if out_of_memory(error):
         return TransientError(
             f"There is not enough memory to load the model {name} for telling speakers apart: wait until other work "
-            "is done."
+            "is done.",
+            code=OUT_OF_MEMORY,
         )
     if device == "cuda":
         return EngineError(f"The model {name} cannot be run on the GPU by PyTorch: set WHISPER_DEVICE=cpu.")

@@ -188,8 +188,9 @@ def test_out_of_memory_in_the_middle_hands_on_each_window_once(demo, talk, spans
 @pytest.mark.parametrize("error", [RuntimeError(CUDA_OUT_OF_MEMORY), MemoryError()])
 def test_not_even_one_window_fits(demo, talk, spans, error):
     model = FasterWhisper(Faulty(demo._model, most=0, error=error), FOUND, SETTINGS)
-    with pytest.raises(TransientError, match="smaller model"):
+    with pytest.raises(TransientError, match="smaller model") as caught:
         list(model.transcribe(talk.audio, spans, ENGLISH))
+    assert caught.value.code == "out_of_memory"
 
 
 def test_another_failure_is_ours(demo, talk, spans):

@@ -249,6 +249,7 @@ def test_what_fails_is_said_without_a_path(conversation: np.ndarray) -> None:
             with pytest.raises(expected, match=says) as caught:
                 heard(diariser, conversation)
             assert "/srv" not in caught.value.detail
+            assert caught.value.code == ("out_of_memory" if expected is TransientError else "engine_error")
     assert len(heard(diariser, conversation).voices) == 2, "afterwards it works as before"
 
 
