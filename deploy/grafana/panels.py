@@ -109,7 +109,7 @@ def lines(
         options["legend"] = {"displayMode": "list", "placement": "bottom", "calcs": [], "showLegend": True}
     return panel(
         "timeseries", title, description, queries, unit=unit, width=width, defaults=defaults,
-        overrides=[_target(), *_coloured()], options=options, **other,
+        overrides=_coloured({one["legendFormat"] for one in queries}), options=options, **other,
     )  # fmt: skip
 
 
@@ -254,5 +254,9 @@ def _target() -> Json:
     return _override(TARGET, {**values, "custom.lineWidth": 2, "custom.stacking": still})
 
 
-def _coloured() -> list[Json]:
-    return [_override(name, {"color": {"mode": "fixed", "fixedColor": colour}}) for name, colour in COLOURS.items()]
+def _coloured(legends: set[str]) -> list[Json]:
+    found = [_target()] if TARGET in legends else []
+    if not legends.isdisjoint({"{{status}}", "{{outcome}}"}):
+        fixed = {name: {"mode": "fixed", "fixedColor": colour} for name, colour in COLOURS.items()}
+        found += [_override(name, {"color": colour}) for name, colour in fixed.items()]
+    return found
