@@ -191,7 +191,7 @@ def main() -> None:
         samples = sum(not line.startswith("#") for line in answer.text.splitlines())
         print(f"GET /metrics, {asked.scrapes} times: {samples} samples, {len(answer.data) // 1024} KB")
         print(f"median {statistics.median(took):.0f} ms, worst {max(took):.0f} ms; {busy:.0f} ms of them at work")
-        for name in ("record", "queues", "workers", "requests"):
+        for name in services.figures._questions:
             began = time.perf_counter()
             services.figures._questions[name]()
             print(f"  of it {name} {(time.perf_counter() - began) * 1000:.0f} ms")

@@ -100,6 +100,7 @@ def test_what_each_key_used_is_told_by_its_name(
     labels = {"key": record.id, "key_name": 'Radio "1"\n'}
     assert figure("key_audio_seconds_total", **labels, model="demo", language="en") == 60
     assert figure("key_jobs_ended_total", **labels, outcome="done") == 2
+    assert figure("key_jobs_ended_total", **labels, outcome="cancelled") == 0
     own = {"key": "admin", "key_name": "API_KEY"}
     assert figure("key_audio_seconds_total", **own, model="demo", language="en") == 30
     assert figure("audio_seconds_total", model="demo", language="en") == 90
