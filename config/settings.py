@@ -20,6 +20,7 @@ from config.models import known_names, meaning
 from config.origins import ANY, origins
 from config.redis_socket import celery_socket
 from config.secret_files import SecretFiles, placeholder
+from config.tracing import lacks
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
@@ -171,6 +172,8 @@ class Settings(BaseSettings):
     """Least important message that is logged."""
     log_format: Literal["text", "json"] = "text"
     """text for people, json for machines (one object a line)."""
+    enable_tracing: bool = False
+    """Whether a trace of each job is sent over OTLP, to where OTEL_EXPORTER_OTLP_ENDPOINT says; see docs/operate.md."""
 
     @classmethod
     def settings_customise_sources(
@@ -242,6 +245,8 @@ class Settings(BaseSettings):
             # The library would hold the certificates of all servers against the name of the first.
             if set(schemes) != {"amqp"} and schemes != ["amqps"]:
                 raise ValueError("BROKER_URL must begin with amqp:// or amqps://; without it REDIS_URL serves")
+        if self.enable_tracing and (why_not := lacks()) is not None:
+            raise ValueError(why_not)
         return self
 
     def check_bind(self) -> None:
