@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
 from config import logging as longhand_logging
+from config import tracing
 from config.loading import load
 from config.settings import Settings
 
@@ -60,6 +63,17 @@ control_socket_disable = True
 # On a disk the heartbeat could block a worker.
 worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
 loglevel = _chosen.log_level.lower()
+
+
+class _Logger(Logger):  # type: ignore[misc]  # as above: no types are published
+    """Has gunicorn say everything where everybody does, from its first word on."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        _log_like_everybody(self)
+
+
+logger_class = _Logger
 # One line a request only for those who look closely.
 accesslog = "-" if _chosen.log_level == "DEBUG" else None
 
@@ -89,10 +103,11 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Hand over what was counted since the last time (called by gunicorn)."""
+    """Hand over what was counted, and what is to be traced, since the last time (called by gunicorn)."""
     services = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("longhand")
     if services is not None:
         services.requests.close()
+    tracing.close()
 
 
 def _log_like_everybody(log: Any) -> None:

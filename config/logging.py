@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from config.redaction import redaction
 from config.settings import Settings
 
 CELERY_CHATTER = ("celery.worker.strategy", "celery.app.trace")
+_EXPORTER = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter")
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -37,6 +39,7 @@ def configure(settings: Settings) -> None:
     if settings.log_format == "json":
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        _log_what_python_prints()
     else:
         # Plain tracebacks: the rich ones print every local variable, which may be somebody's words.
         renderer = structlog.dev.ConsoleRenderer(
@@ -60,6 +63,28 @@ def configure(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     # Per-request chatter of these libraries drowns what an operator looks for.
-    # Celery's two lines a task say less than our one.
-    for noisy in ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER):
+    # Celery's two lines a task say less than our two.
+    noisy_ones = ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER, *_EXPORTER)
+    for noisy in noisy_ones:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _log_what_python_prints() -> None:
+    """Warnings, and errors that nobody catches, would be the only lines that no machine can read."""
+    logging.captureWarnings(True)
+    log = logging.getLogger("python")
+
+    def ends(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("the process ends by an error", exc_info=(kind, error, trace))
+
+    def thread_ends(told: threading.ExceptHookArgs) -> None:
+        if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+            name = told.thread.name if told.thread is not None else None
+            exc_info = (told.exc_type, told.exc_value, told.exc_traceback)
+            log.error("a thread ends by an error", exc_info=exc_info, extra={"thread_name": name})
+
+    sys.excepthook = ends
+    threading.excepthook = thread_ends

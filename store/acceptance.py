@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from store import deliveries, idempotency, jobs, totals
+from store import deliveries, endings, idempotency, jobs, totals
 from store.database import Database
 from store.models import Job, Step
 
@@ -71,7 +71,7 @@ def accept(database: Database, planned: Sequence[Planned], *, key: HeldKey | Non
         with database.write() as session:
             _write(session, rows, planned, key)
             written = True
-        return made
+        return _told(made)
     except DBAPIError:
         if not written:
             raise
@@ -97,12 +97,20 @@ def _write_again(database: Database, made: list[Job], planned: Sequence[Planned]
     try:
         with database.write() as session:
             _write(session, _rows(made), planned, key)
-        return made
+        return _told(made)
     except IntegrityError:  # an id is unique, so this has waited for the first try's end
         found = [job for one in planned if (job := jobs.get(database, one.new.id)) is not None]
         if len(found) < len(planned):
             raise
         return found
+
+
+def _told(made: list[Job]) -> list[Job]:
+    """Those of them that are over already end here like any other."""
+    for job in made:
+        if job.status == "failed" and job.finished_at is not None:
+            endings.tell(job, job.finished_at)
+    return made
 
 
 def _row(planned: Planned, *, at: datetime) -> Job:

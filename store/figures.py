@@ -18,6 +18,8 @@ from store.jobs import PRIORITIES, now
 from store.models import Delivery, Job, ResumableUpload
 from store.totals import AccountSum, Sum
 
+REQUEST_ID = "longhand_request_id"
+"""Header of a message: the request that set the job going; for the log alone."""
 SENT_AT = "longhand_sent_at"
 """Header of every message: when it was put on its queue, in seconds since 1970."""
 _SEPARATOR = "\x06\x16"

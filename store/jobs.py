@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, selectinload
 
-from store import deliveries, totals
+from store import deliveries, endings, totals
 from store.cursors import cursor_at, read_cursor
 from store.database import Database, changed
 from store.models import ACTIVE, OVER, WHOLE, Job, Step
@@ -183,7 +183,7 @@ def finish(database: Database, job_id: str) -> bool:
         if won:
             book(session, job_id)
             totals.ended(session, job_id, "done")
-        return won
+    return won and endings.note(database, job_id)
 
 
 def fail(
@@ -204,7 +204,8 @@ def fail(
     """
     owned = select(Step.stage).where(Step.job_id == job_id, Step.claim == claim).exists() if claim else true()
     with database.write() as session:
-        return fail_within(session, job_id, owned, code=code, detail=detail, stage=stage)
+        won = fail_within(session, job_id, owned, code=code, detail=detail, stage=stage)
+    return won and endings.note(database, job_id)
 
 
 def fail_within(
@@ -235,22 +236,24 @@ def cancel(database: Database, job_id: str, *, abandoned: bool = False) -> bool:
             _close_steps(session, job_id, failed=None)
             book(session, job_id, whole=False)
             totals.ended(session, job_id, "cancelled")
-        return won
+    return won and endings.note(database, job_id)
 
 
-def retry(database: Database, job_id: str, *, anew: Collection[str] = ()) -> bool:
+def retry(database: Database, job_id: str, *, anew: Collection[str] = (), request_id: str | None = None) -> bool:
     """Failed or cancelled → queued, what is done stays done; whether this call did it. The caller submits it.
 
     Args:
         database: The record.
         job_id: The job.
         anew: Stages whose files are not kept any more: they are not done.
+        request_id: Of the request that asks for it: what is done from now on is done for that one.
     """
     undone = and_(Step.job_id == job_id, or_(Step.status != "done", Step.stage.in_(anew)))
     fresh = {"status": "pending", "attempts": 0, "claim": None, "task_id": None, "sent_at": None, "started_at": None}
     with database.write() as session:
         # Without a fingerprint: another job that was asked for the same may be under way by now.
         values = {"status": "queued", "error": None, "started_at": None, "finished_at": None, "fingerprint": None}
+        values |= {"request_id": request_id} if request_id is not None else {}
         won = _move(session, job_id, ("failed", "cancelled"), submitted_at=now(), **values)
         if won:
             session.execute(update(Step).where(undone).values(alive_at=None, finished_at=None, **fresh))

@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from pipelines.stage import Stage, discover
 from store import Store, jobs, standing, steps, turns
-from store.figures import SENT_AT, QueueFigures
+from store.figures import REQUEST_ID, SENT_AT, QueueFigures
 from store.file_errors import StorageAway
 from store.models import ACTIVE, WHOLE, Job
 from tasks import rabbit
@@ -268,7 +268,9 @@ class Flow:
     def _message(self, name: str, job: Job, queue: str, item: int = WHOLE) -> Any:
         args = [job.id] if item == WHOLE else [job.id, item]
         priority = rabbit.priority(self.app, jobs.PRIORITIES[job.priority])
-        return self.app.signature(name, args=args, immutable=True, queue=queue, priority=priority)
+        # Whoever sends it, now or again: the log of its work is that of the request that set the job going.
+        headers = {REQUEST_ID: job.request_id} if job.request_id else {}
+        return self.app.signature(name, args=args, immutable=True, queue=queue, priority=priority, headers=headers)
 
 
 @contextmanager

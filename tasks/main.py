@@ -6,11 +6,14 @@ from typing import Any
 from celery import signals
 
 from config import logging as longhand_logging
+from config import tracing
 from config.loading import load
-from tasks import lease, outcome, run, threads, upkeep, webhooks
+from tasks import journal, lease, outcome, quiet, run, threads, upkeep, webhooks
 from tasks.worker import make_worker
 
 settings = load()
+# Before Celery does, which has things to say by then.
+longhand_logging.configure(settings)
 worker = make_worker(settings)
 app = worker.app
 
@@ -18,8 +21,12 @@ run.register(worker)
 upkeep.register(worker)
 webhooks.register(worker)
 outcome.connect(worker)
+journal.connect(worker)
 lease.install(worker)
 threads.install()
+tracing.enable(settings)
+if settings.log_format == "json":
+    quiet.install(app)
 
 _NICE = 10
 """How far a worker that only tells speakers apart stands back where cores are scarce: the text is waited for first."""

@@ -1,5 +1,6 @@
 """Failures, written to the record. Signals fire in every case, also when a child was killed or never began."""
 
+import contextvars
 import logging
 import threading
 from typing import Any
@@ -14,7 +15,7 @@ from pipelines.errors import InputError, LonghandError, OptionsError
 from store import jobs, standing, steps
 from store.models import WHOLE
 from store.steps import Piece
-from tasks import webhooks
+from tasks import journal, webhooks
 from tasks.app import AnyTask
 from tasks.worker import Worker
 
@@ -71,7 +72,15 @@ def lost_child_request(worker: Worker) -> type[Request]:
     """
 
     class LostChildRequest(Request):
+        def on_timeout(self, soft: bool, timeout: float) -> Any:
+            with journal.told_of(self):
+                return super().on_timeout(soft, timeout)
+
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+            with journal.told_of(self):
+                return self._failed(exc_info, send_failed_event, return_ok)
+
+        def _failed(self, exc_info: Any, send_failed_event: bool, return_ok: bool) -> Any:
             error = getattr(exc_info.exception, "exc", exc_info.exception)
             if isinstance(error, WorkerLostError | SystemExit):
                 job_id, item = str(self.args[0]), int(self.args[1]) if len(self.args) > 1 else WHOLE
@@ -79,7 +88,10 @@ def lost_child_request(worker: Worker) -> type[Request]:
                 log.warning("a worker's child died in %s of job %s; it is started again", self.task.name, job_id)
                 # Whatever is wrong with the record, Celery must put the message back, or this worker stands still. A
                 # busy database must not keep it from giving signs of life for its other children.
-                free = threading.Thread(target=_free, args=(worker, Piece(job_id, stage, item), self.id), daemon=True)
+                piece = Piece(job_id, stage, item)
+                here = contextvars.copy_context().run
+                free = threading.Thread(target=here, args=(_free, worker, piece, self.id), daemon=True)
+                journal.lost(self, piece)
                 free.start()
                 free.join(FREE_SECONDS)
             return super().on_failure(exc_info, send_failed_event, return_ok)

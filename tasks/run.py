@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from typing import NoReturn
 
 from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
@@ -14,9 +13,9 @@ from store.figures import SENT_AT
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece, Wait
-from tasks import webhooks
+from tasks import journal, webhooks
 from tasks.again import AWAY, again, backoff, drop, outlast, patiently
-from tasks.app import AnyTask
+from tasks.app import CPU, AnyTask
 from tasks.outcome import describe, lost_child_request
 from tasks.threads import HandedBack
 from tasks.watch import Watch
@@ -45,7 +44,9 @@ def register(worker: Worker) -> None:
         stage, piece = worker.stages[name], Piece(job_id, name)
         if claim := _begin(worker, task, piece, once_more=True):
             task.request.update(claim=claim)
-            _run(worker, task, stage.after(LonghandError(_UNSERVED.format(stage.queue))), piece, claim)
+            unserved = stage.after(LonghandError(_UNSERVED.format(stage.queue)))
+            with journal.work(worker, task, piece, CPU):
+                _run(worker, task, unserved, piece, claim)
         patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
 
 
@@ -70,7 +71,8 @@ def _register_stage(worker: Worker, stage: Stage) -> None:
         if claim:
             # For `outcome`: a run that was given up must not fail the job of the one that took over.
             task.request.update(claim=claim)
-            _run(worker, task, now, piece, claim)
+            with journal.work(worker, task, piece, stage.queue):
+                _run(worker, task, now, piece, claim)
         if not task.request.chain:
             # Before this message ends: what goes on with the job is on its queue when this worker takes the next.
             patiently(task, lambda: _go_on(worker, task, piece, done_before=not claim))
@@ -126,7 +128,6 @@ def _begin(worker: Worker, task: AnyTask, piece: Piece, *, once_more: bool = Fal
 
 
 def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) -> None:
-    began = time.monotonic()
     try:
         try:
             _do(worker, stage, piece, claim)
@@ -141,8 +142,6 @@ def _run(worker: Worker, task: AnyTask, stage: Stage, piece: Piece, claim: str) 
         drop(task)
     except HandedBack as stopping:
         _hand_back(worker, task, piece, claim, stopping)
-    chunk = f" {piece.item}" if piece.item != WHOLE else ""
-    log.info("%s%s of job %s took %.2f s", stage.name, chunk, piece.job_id, time.monotonic() - began)
     worker.store.events.changed(piece.job_id)
 
 

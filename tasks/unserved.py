@@ -3,6 +3,7 @@
 import logging
 
 from store import jobs, standing, steps
+from store.figures import REQUEST_ID
 from store.models import ACTIVE
 from tasks.app import CPU
 from tasks.flow import Flow
@@ -36,4 +37,6 @@ def send_on(flow: Flow, job_id: str, name: str) -> None:
     planned = {stage: flow.stages[stage] for stage in job.stages}
     waiting = [stage.name for stage in ready(planned, steps.finished(database, job_id))]
     if waiting == [name] and steps.take_whole(database, job_id, name):
-        flow.app.signature("job.without", args=[job_id, name], immutable=True, queue=CPU).apply_async()
+        headers = {REQUEST_ID: job.request_id} if job.request_id else {}
+        message = flow.app.signature("job.without", args=[job_id, name], immutable=True, queue=CPU, headers=headers)
+        message.apply_async()

@@ -1,5 +1,6 @@
 """A sign of life while a stage runs, and the ear for a cancel."""
 
+import contextvars
 import logging
 import os
 import shutil
@@ -47,7 +48,9 @@ class Watch:
         self._claim = claim
         self._unwanted = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"watch-{piece.stage}", daemon=True)
+        # Its lines are the task's, too.
+        watch = contextvars.copy_context().run
+        self._thread = threading.Thread(target=watch, args=(self._watch,), name=f"watch-{piece.stage}", daemon=True)
         self._reported = 0.0
 
     def __call__(self, done: float, total: float) -> None:

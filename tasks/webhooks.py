@@ -9,14 +9,17 @@ import logging
 import random
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config import tracing
 from config.settings import Settings
 from config.version import program_version
 from store import deliveries, jobs, keys, views
@@ -111,6 +114,8 @@ def deliver(worker: "Worker", delivery_id: str) -> None:
     delivery = deliveries.claim(database, delivery_id)
     if delivery is None:
         return
+    structlog.contextvars.bind_contextvars(job=delivery.job_id)
+    began = time.time()
     try:
         outcome = _try(worker, delivery)
     except (HandedBack, *AWAY):
@@ -118,6 +123,7 @@ def deliver(worker: "Worker", delivery_id: str) -> None:
     except Exception:  # whatever it is, it must not be tried for ever
         log.exception("delivery %s could not be made", delivery_id)
         outcome = Outcome(error=_OURS)
+    _trace(worker, delivery, outcome, began)
     _settle(worker, delivery, outcome)
     for following in deliveries.due(database, endpoint=delivery.endpoint):
         _message(worker.flow, following)
@@ -148,6 +154,8 @@ def _try(worker: "Worker", delivery: Delivery) -> Outcome:
     job = jobs.get(worker.store.database, delivery.job_id)
     if job is None:
         return Outcome(error="The job was deleted.", final=True)
+    if job.request_id:
+        structlog.contextvars.bind_contextvars(request_id=job.request_id)
     secret = _secret(worker, job.owner)
     if secret is None:
         return Outcome(error=_NO_SECRET)
@@ -161,8 +169,16 @@ def _try(worker: "Worker", delivery: Delivery) -> Outcome:
         "webhook-id": delivery.id,
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign(delivery.id, at, body),
+        **({"x-request-id": job.request_id} if job.request_id else {}),
     }
     return post(delivery.url, body.encode(), headers, allow_private=worker.settings.allow_private_urls)
+
+
+def _trace(worker: "Worker", delivery: Delivery, outcome: Outcome, began: float) -> None:
+    failed = None if outcome.error is None else "refused" if outcome.status is not None else "unanswered"
+    about = {"delivery": delivery.id, "event": delivery.event, "status": outcome.status, "worker": worker.name}
+    attributes = {f"longhand.{name}": value for name, value in about.items()}
+    tracing.emit(delivery.job_id, "webhook", start=began, end=time.time(), failed=failed, attributes=attributes)
 
 
 def _secret(worker: "Worker", owner: str) -> str | None:

@@ -14,6 +14,7 @@ from webapp import journal, schemas
 from webapp.access import limits
 from webapp.access.auth import caller
 from webapp.errors import Problem, bad_option
+from webapp.headers import request_id
 from webapp.intake import backlog, submission
 from webapp.intake.bodies import is_bare
 from webapp.lookup import find_job
@@ -173,7 +174,7 @@ def retry(job_id: str) -> AnyResponse:
         for stage in known
         if not all(s.store.files.exists(job_id, file) for file in set(stage.temporary) & set(stage.writes))
     ]
-    if not jobs.retry(s.store.database, job_id, anew=lost):
+    if not jobs.retry(s.store.database, job_id, anew=lost, request_id=request_id()):
         job = find_job(s, job_id)
         raise Problem(409, f"The job is {job.status}; only one that failed or was cancelled can be tried again.")
     s.store.events.forget(job_id)
@@ -182,7 +183,7 @@ def retry(job_id: str) -> AnyResponse:
     with contextlib.suppress(QueueUnavailable):
         s.flow.submit(job_id)
     job = find_job(s, job_id)
-    journal.accepted([job])
+    journal.accepted([job], again=True)
     return jsonify(schemas.job_view(s, job))
 
 

@@ -13,6 +13,7 @@ import structlog
 from flask import Flask, g, request
 from werkzeug.wrappers import Response
 
+from config import tracing
 from store.models import Job
 from webapp.access.callers import Caller
 from webapp.headers import request_id
@@ -31,12 +32,13 @@ def install(app: Flask) -> None:
     app.after_request(_look)
 
 
-def accepted(made: Sequence[Job], *, replayed: bool = False) -> None:
-    """Note jobs that this request made, or asked for again.
+def accepted(made: Sequence[Job], *, replayed: bool = False, again: bool = False) -> None:
+    """Note jobs that this request made, or asked for again, and begin their traces.
 
     Args:
         made: Rows of the record.
         replayed: Whether an earlier request with the same key made them.
+        again: Whether they are jobs that ended, and are tried again.
     """
     if not made:
         return
@@ -45,7 +47,28 @@ def accepted(made: Sequence[Job], *, replayed: bool = False) -> None:
     if made[0].batch is not None:
         more["batch"] = made[0].batch
     failed = sum(job.status == "failed" for job in made)
-    log.info("jobs accepted", **_request(), jobs=",".join(ids), count=len(made), failed=failed, **more)
+    about = _request()
+    log.info("jobs accepted", **about, jobs=",".join(ids), count=len(made), failed=failed, **more)
+    if not replayed and tracing.enabled():
+        _trace([job.id for job in made], about, again=again)
+
+
+def _trace(made: Sequence[str], about: dict[str, Any], *, again: bool) -> None:
+    at = time.time()
+    tracing.requested(
+        made,
+        f"{request.method} {request.url_rule.rule if request.url_rule is not None else 'unknown'}",
+        start=at - (about["seconds"] or 0.0),
+        end=at,
+        headers={name: request.headers[name] for name in ("traceparent", "tracestate") if name in request.headers},
+        again=again,
+        attributes={
+            "http.request.method": request.method,
+            "http.route": request.url_rule.rule if request.url_rule is not None else None,
+            "longhand.request_id": about["request_id"],
+            "longhand.account": about["account"],
+        },
+    )
 
 
 def _begin() -> None:

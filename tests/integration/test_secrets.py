@@ -1,4 +1,4 @@
-"""No secret in any log, in what Flower shows, in an answer or in a command line, whatever one does with it."""
+"""No secret in any log, in what Flower shows, in an answer or a command line; and each line of a log is one object."""
 
 import contextlib
 import json
@@ -45,13 +45,19 @@ class LockedRedis(RedisServer):
 
 
 class LockedStack(Stack):
-    """A stack at DEBUG with secrets wherever there can be one."""
+    """A stack at DEBUG, for machines, with secrets wherever there can be one."""
 
     def __init__(self, folder: Path, **env: str) -> None:
         server = LockedRedis()
         # SQLite takes no password; the processes must keep it for themselves all the same.
         database = f"sqlite:///{folder / 'data' / 'longhand.db'}"
-        settings = {"LOG_LEVEL": "DEBUG", "REDIS_URL": server.url, "DATABASE_URL": database, "HF_TOKEN": HUB_TOKEN}
+        settings = {
+            "LOG_LEVEL": "DEBUG",
+            "LOG_FORMAT": "json",
+            "REDIS_URL": server.url,
+            "DATABASE_URL": database,
+            "HF_TOKEN": HUB_TOKEN,
+        }
         super().__init__(folder, cpu_children=1, net_threads=4, beat=True, flower=True, **settings, **env)
         self.redis.close()
         self.redis = server
@@ -159,3 +165,50 @@ def test_secrets_stay_secret(loud: LockedStack) -> None:
         f"{what} in {where}" for where, text in places.items() for what, secret in secrets.items() if secret in text
     ]
     assert found == []
+
+
+def lines(stack: Stack) -> dict[str, list[dict[str, Any]]]:
+    """The logs by process; whatever is no JSON object is an error."""
+    return {name: [json.loads(line) for line in stack.log(name).splitlines() if line] for name in stack.processes}
+
+
+def test_every_line_is_an_object_and_a_request_is_found_in_all_processes(loud: LockedStack) -> None:
+    names = {"file": ("Notes on Ada's divorce.flac", SAMPLE.read_bytes())}
+    sent = {"request_id": "request-of-this-test"}
+    options = {"language": "en", "metadata": '{"who": "Grace"}'}
+    job = loud.client.post("/v1/jobs", files=names, data=options, headers={"X-Request-ID": sent["request_id"]}).json()
+    assert loud.wait(job["id"])["status"] == "done"
+    words = loud.transcript(job["id"])["text"].split(".")[0]
+    logs = lines(loud)
+    assert all({"event", "level", "timestamp", "logger"} <= line.keys() for log in logs.values() for line in log)
+    whole = json.dumps(logs, ensure_ascii=False)
+    assert "divorce" not in whole and words not in whole and "Grace" not in whole
+
+    found = {name: [line for line in log if sent.items() <= line.items()] for name, log in logs.items()}
+    accepted = next(line for line in found["web"] if line["event"] == "jobs accepted")
+    assert accepted["jobs"] == job["id"] and accepted["account"] == "admin"
+    assert {line["job"] for name in ("cpu", "gpu1") for line in found[name]} == {job["id"]}
+    ends = [line for line in (*found["cpu"], *found["gpu1"]) if line["event"] == "work ends"]
+    begins = [line for line in (*found["cpu"], *found["gpu1"]) if line["event"] == "work begins"]
+    pieces = {(line["stage"], line.get("chunk"), line["worker"]) for line in ends}
+    assert pieces == {(line["stage"], line.get("chunk"), line["worker"]) for line in begins}
+    assert {("normalise", None, "cpu@test"), ("transcribe", 0, "gpu1@test"), ("merge", None, "cpu@test")} <= pieces
+    assert all(line["outcome"] == "done" and line["seconds"] >= 0 and line["attempt"] == 1 for line in ends)
+    assert all(line["waited_seconds"] >= 0 for line in begins)
+
+    [end] = [line for line in found["cpu"] if line["event"] == "job ended"]
+    assert (end["job"], end["outcome"], end["account"], end["language"]) == (job["id"], "done", "admin", "en")
+    assert (end["model"], end["chunks"], end["restarts"], end["task"]) == ("demo", 1, 0, "job.finish")
+    assert end["audio_seconds"] > 1 and end["real_time_factor"] > 0
+    assert 0 <= end["queued_seconds"] <= end["waiting_seconds"] <= end["latency_seconds"]
+    assert {"normalise", "chunk", "transcribe", "merge"} <= end["stage_seconds"].keys()
+    assert end["work_seconds"] == pytest.approx(sum(end["stage_seconds"].values()), abs=0.01)
+    assert not any("job" in line or "request_id" in line for line in logs["cpu"] if line.get("task") == "job.upkeep")
+
+
+def test_processes_that_end_say_so_in_lines_of_the_log(loud: LockedStack) -> None:
+    for name in ("cpu", "net", "beat", "flower", "web"):
+        loud.processes[name].terminate()
+        loud.processes[name].wait(30)
+    logs = lines(loud)
+    assert any(line["event"].startswith("worker: Warm shutdown") for line in logs["cpu"])

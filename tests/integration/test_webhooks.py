@@ -29,7 +29,10 @@ def delivered(stack: Stack, job_id: str) -> dict[str, Any]:
 
 def test_the_end_of_a_job_arrives_signed_and_is_recorded(stack: Stack, receiver: Receiver) -> None:
     receiver.answers = [status(503)]
-    job = stack.run(SAMPLE, webhook_url=f"{receiver.url}/hook?id=7", metadata='{"case": 7}')
+    stack.client.headers["X-Request-ID"] = "this-request"
+    accepted = stack.post(SAMPLE, webhook_url=f"{receiver.url}/hook?id=7", metadata='{"case": 7}')
+    del stack.client.headers["X-Request-ID"]
+    job = stack.wait(accepted["id"])
     assert job["status"] == "done", job
     receiver.wait(2)
     first, second = (receiver.verified(WEBHOOK_SECRET, n) for n in range(2))
@@ -39,6 +42,7 @@ def test_the_end_of_a_job_arrives_signed_and_is_recorded(stack: Stack, receiver:
     assert first["data"] == {k: v for k, v in job.items() if k not in ("links", "account")}
     assert stack.client.get(links["txt"]).status_code == 200
     assert {one.path for one in receiver.got} == {"/hook?id=7"}
+    assert {one.headers["x-request-id"] for one in receiver.got} == {"this-request"}
     one = delivered(stack, job["id"])
     assert one["id"] == receiver.got[0].headers["webhook-id"] == receiver.got[1].headers["webhook-id"]
     assert (one["attempts"], one["response_status"], one["event"]) == (2, 204, "job.done")
