@@ -11,7 +11,6 @@ from config.redaction import redaction
 from config.settings import Settings
 
 CELERY_CHATTER = ("celery.worker.strategy", "celery.app.trace")
-_EXPORTER = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter")
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -64,9 +63,10 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.log_level)
     # Per-request chatter of these libraries drowns what an operator looks for.
     # Celery's two lines a task say less than our two.
-    noisy_ones = ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER, *_EXPORTER)
-    for noisy in noisy_ones:
+    for noisy in ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # A collector of traces that is away would fill the log; config.tracing says it now and then.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
 def _log_what_python_prints() -> None:

@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ _END_SECONDS = 2.0
 """How long a process that ends may go on sending."""
 _EVERY_MILLISECONDS = 1000.0
 """How often spans are sent: a process that is killed takes those along that were not."""
+_TELL_SECONDS = 300.0
+"""How often the log says that spans cannot be sent."""
 
 _on = False
 _sender: tuple[int, "_Sender"] | None = None
@@ -157,7 +160,7 @@ class _Sender:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
         from config.version import program_version
@@ -173,11 +176,23 @@ class _Sender:
             def generate_span_id(self) -> int:
                 return getattr(chosen, "span", None) or int(super().generate_span_id())
 
+        class Exporter(OTLPSpanExporter):  # type: ignore[misc]  # as above
+            """Says seldom what the library would say for each batch."""
+
+            told = -_TELL_SECONDS
+
+            def export(self, spans: Any) -> Any:
+                result = super().export(spans)
+                if result is not SpanExportResult.SUCCESS and time.monotonic() - self.told >= _TELL_SECONDS:
+                    self.told = time.monotonic()
+                    log.warning("traces cannot be sent: the collector does not answer, or refuses them")
+                return result
+
         named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
         resource = {"service.version": program_version(), **({} if named else {"service.name": "longhand"})}
         every = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else _EVERY_MILLISECONDS
         self._chosen = chosen
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=every)
+        self._processor = BatchSpanProcessor(Exporter(), schedule_delay_millis=every)
         self._provider = TracerProvider(resource=Resource.create(resource), id_generator=Ids(), shutdown_on_exit=False)
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer("longhand")
