@@ -104,8 +104,8 @@ def requested(
     Args:
         job_ids: The jobs.
         name: Method and route.
-        start: When the request began, in seconds since 1970.
-        end: When it was accepted.
+        start: When the request began, in seconds since 1970; ``end``: when it was accepted.
+        end: As above.
         headers: ``traceparent`` and ``tracestate`` as the client sent them, if it did.
         again: Whether another request made them, so that their traces have a root already.
         attributes: Of the request.

@@ -102,7 +102,7 @@ def _write_again(database: Database, made: list[Job], planned: Sequence[Planned]
         found = [job for one in planned if (job := jobs.get(database, one.new.id)) is not None]
         if len(found) < len(planned):
             raise
-        return found
+        return _told(found)
 
 
 def _told(made: list[Job]) -> list[Job]:

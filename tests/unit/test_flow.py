@@ -11,6 +11,7 @@ import redis
 from config.settings import Settings
 from pipelines.stage import discover, plan
 from store import Store, jobs, open_store, steps
+from store.figures import REQUEST_ID
 from store.models import WHOLE
 from tasks.flow import Flow, QueueUnavailable, open_flow
 from tasks.order import ready, run_from
@@ -70,6 +71,28 @@ def chunks(store: Store, job_id: str, count: int) -> None:
 def test_a_new_job_is_one_chain_up_to_the_chunks(flow: Flow, store: Store, settings: Settings) -> None:
     job_id = submitted(flow, store)
     assert queued(settings) == [("cpu", "stage.normalise", [job_id], ["stage.chunk", "stage.detect_language"])]
+
+
+def test_every_message_of_a_job_names_its_request_also_when_it_is_sent_anew_after_a_retry(
+    flow: Flow, store: Store, settings: Settings
+) -> None:
+    job_id = submitted(flow, store)  # by a request that had no id
+    assert requests(settings) == [None, None, None]
+    jobs.cancel(store.database, job_id)
+    assert jobs.retry(store.database, job_id, request_id="second")
+    flow.take_up(job_id)  # as upkeep does, which has no request at all
+    assert requests(settings) == ["second", "second", "second"]
+
+
+def requests(settings: Settings) -> list[Any]:
+    """The request that a queued message names, and those that the rest of its chain will."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        message = json.loads(client.rpop("cpu\x06\x163") or "")
+    behind = json.loads(__import__("base64").b64decode(message["body"]))[2]["chain"]
+    return [
+        message["headers"].get(REQUEST_ID),
+        *((link["options"].get("headers") or {}).get(REQUEST_ID) for link in behind),
+    ]
 
 
 def test_each_chunk_is_one_message_to_the_gpu_queue(flow: Flow, store: Store, settings: Settings) -> None:

@@ -101,7 +101,9 @@ def test_every_end_is_listed(client: FlaskClient, services: Services, job: dict[
         "error": None, "tried_at": None, "delivered_at": None, "tries": [],
     }  # fmt: skip
     settle(services, first["id"], error="The server answered 410.", response_status=410, due_at=None)
-    assert client.post(f"/v1/jobs/{job['id']}/retry", headers=AUTH).status_code == 200
+    named = AUTH | {"X-Request-ID": "second"}
+    assert client.post(f"/v1/jobs/{job['id']}/retry", headers=named).status_code == 200
+    assert (found := jobs.get(services.store.database, job["id"])) is not None and found.request_id == "second"
     work_off(services, job["id"])
     second, again = listed(client, job["id"])
     assert (second["event"], again["id"], again["status"]) == ("job.done", first["id"], "failed")
