@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 _PACKAGE = "opentelemetry.exporter.otlp.proto.http"
 _END_SECONDS = 2.0
 """How long a process that ends may go on sending."""
-_EVERY_MILLISECONDS = 1000.0
-"""How often spans are sent: a process that is killed takes those along that were not."""
+_EVERY_MILLISECONDS = 1000.0  # a process that is killed takes along what was not sent
 _TELL_SECONDS = 300.0
 """How often the log says that spans cannot be sent."""
 
@@ -104,8 +103,8 @@ def requested(
     Args:
         job_ids: The jobs.
         name: Method and route.
-        start: When the request began, in seconds since 1970; ``end``: when it was accepted.
-        end: As above.
+        start: When the request began, in seconds since 1970.
+        end: When it was accepted.
         headers: ``traceparent`` and ``tracestate`` as the client sent them, if it did.
         again: Whether another request made them, so that their traces have a root already.
         attributes: Of the request.
@@ -249,7 +248,7 @@ class _Sender:
             span.end(_nanoseconds(end))
 
     def close(self) -> None:
-        """Send what is left."""
+        """End; sends what is left."""
         self._processor.shutdown()
 
     def _root(self, job_id: str, own: str = "") -> Any:
@@ -258,8 +257,8 @@ class _Sender:
 
         trace = trace_id(job_id)
         # OTEL_TRACES_SAMPLER decides by the trace's id, so every process decides the same.
-        sampled = self._provider.sampler.should_sample(None, trace, "job").decision.is_sampled()
-        return SpanContext(trace, span_id(job_id, own), is_remote=True, trace_flags=TraceFlags(int(sampled)))
+        flags = TraceFlags(int(self._provider.sampler.should_sample(None, trace, "job").decision.is_sampled()))
+        return SpanContext(trace, span_id(job_id, own), is_remote=True, trace_flags=flags)
 
     def _within(self, job_id: str, own: str) -> Any:
         from opentelemetry.context import Context

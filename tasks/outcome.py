@@ -91,8 +91,8 @@ def lost_child_request(worker: Worker) -> type[Request]:
                 piece = Piece(job_id, stage, item)
                 here = contextvars.copy_context().run
                 free = threading.Thread(target=here, args=(_free, worker, piece, self.id), daemon=True)
-                journal.lost(self, piece)
                 free.start()
+                journal.lost(self, piece)
                 free.join(FREE_SECONDS)
             return super().on_failure(exc_info, send_failed_event, return_ok)
 
