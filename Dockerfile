@@ -22,12 +22,13 @@ COPY requirements requirements
 
 FROM build AS packages-web
 RUN --mount=type=cache,target=/root/.cache/pip pip --python /opt/longhand/bin/python install \
-    -r requirements/web.txt -r requirements/flower.txt -r requirements/postgres.txt -r requirements/s3.txt
+    -r requirements/web.txt -r requirements/flower.txt -r requirements/postgres.txt -r requirements/s3.txt \
+    -r requirements/tracing.txt
 RUN find /opt/longhand/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d $OTHERS -exec rm -r {} +
 
 FROM build AS packages-worker
 RUN --mount=type=cache,target=/root/.cache/pip pip --python /opt/longhand/bin/python install \
-    -r requirements/worker.txt -r requirements/postgres.txt -r requirements/s3.txt
+    -r requirements/worker.txt -r requirements/postgres.txt -r requirements/s3.txt -r requirements/tracing.txt
 RUN find /opt/longhand/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d $OTHERS -exec rm -r {} +
 
 FROM packages-worker AS packages-gpu
