@@ -19,6 +19,8 @@ from store.file_errors import StorageAway, StorageFull, noticing
 
 _HERE = "health"
 """A folder beside those of the jobs. Where it is missing, the disk that should be there is not mounted."""
+_TRIES = 1000
+"""To delete a folder from which others remove files: each takes one of them away, and there are few."""
 
 
 class Upload:
@@ -244,9 +246,17 @@ class Storage:
                 self.fs.rm(self.address(job_id, name))
 
     def delete(self, job_id: str) -> None:
-        """Delete everything of a job."""
-        with contextlib.suppress(FileNotFoundError), self.noticing():
-            self.fs.rm(self.address(job_id), recursive=True)
+        """Delete everything of a job, also while somebody else removes files of it."""
+        folder = self.address(job_id)
+        for _ in range(_TRIES):
+            # A file that vanishes meanwhile ends a deletion early, as if there were nothing at all.
+            with contextlib.suppress(FileNotFoundError), self.noticing():
+                self.fs.rm(folder, recursive=True)
+            with self.noticing():
+                if not self.fs.exists(folder):
+                    return
+        with self.noticing():
+            self.fs.rm(folder, recursive=True)
 
     def copy(self, job_id: str, name: str, other: str) -> None:
         """Copy a file of a job to another name, replacing what was there."""

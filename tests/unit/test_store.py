@@ -427,3 +427,15 @@ class TestStorage:
         storage.delete("one")
         assert not storage.exists("one", "exports/transcript.srt")
         assert storage.names("two", "exports") == ["exports/transcript.srt"]
+
+    def test_deleting_takes_all_while_another_tidies_up(self, storage: Storage, tmp_path: Path) -> None:
+        names = [f"segments/{number}.json" for number in range(60)]
+        for _ in range(20):
+            for name in (*names, "source"):
+                (tmp_path / "x").write_bytes(b"x")
+                storage.put("job", name, tmp_path / "x")
+            other = threading.Thread(target=storage.remove, args=("job", *names))
+            other.start()
+            storage.delete("job")
+            assert not (tmp_path / "kept here" / "jobs" / "job").exists()
+            other.join()

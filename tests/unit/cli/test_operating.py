@@ -20,6 +20,6 @@ def test_the_commands_are_those_of_the_stack(tmp_path: Path) -> None:
 
 def test_every_setting_it_names_is_one() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DATA_DIR", *SILENT}
-    foreign = {"PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "TERM", "QUIT", "SIGTERM"}
+    foreign = {"PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "OTEL_SERVICE_NAME", "TERM", "QUIT", "SIGTERM", "DEBUG"}
     named = {name for name in re.findall(r"`([A-Z][A-Z_]{3,})(?:[=`])", TEXT) if not name.startswith("AWS_")}
     assert named - known - foreign == set()

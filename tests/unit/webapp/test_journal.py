@@ -23,8 +23,9 @@ def lines(client: FlaskClient) -> Iterator[Lines]:
 
 
 def of(lines: Lines, answer: TestResponse) -> dict[str, Any]:
-    """The one line of an answer, by the id that its client sees."""
+    """The one line of an answer, by the id that its client sees; what is said of its jobs is another matter."""
     ours = [one for one in lines if one.get("request_id") == answer.headers["X-Request-ID"]]
+    ours = [one for one in ours if one["event"] != "job ended"]
     assert len(ours) == 1, lines
     assert ours[0]["log_level"] == "info" and ours[0]["seconds"] >= 0
     return {name: value for name, value in ours[0].items() if name not in ("log_level", "seconds", "request_id")}
