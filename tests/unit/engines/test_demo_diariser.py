@@ -64,7 +64,7 @@ def test_somebody_who_speaks_louder_and_softer_stays_one_person(hears):
 
 def test_where_nobody_speaks_nobody_is_heard(hears):
     wrong = {}
-    for name, sound in list(nobody())[::2]:
+    for name, sound in list(nobody())[1::2]:
         if name.startswith(("silence", "white noise", "coloured noise", "hum")) and hears(sound[: 10 * SAMPLE_RATE]):
             wrong[name] = True
     assert not wrong
