@@ -61,10 +61,15 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    _quieten(least=root.level)
+
+
+def _quieten(*, least: int) -> None:
+    """Keep out of the log what only drowns the rest."""
     # Per-request chatter of these libraries drowns what an operator looks for.
     # Celery's two lines a task say less than our two.
     for noisy in ("httpx", "httpcore", "faster_whisper", "urllib3", "filelock", "alembic", *CELERY_CHATTER):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, least))
     # A collector of traces that is away would fill the log; config.tracing says it now and then.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 

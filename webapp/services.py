@@ -85,7 +85,6 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         }
         | ({BROKER: flow.check} if settings.broker_url else {})
     )
-    places = {"data": settings.data_dir} | ({"storage": store.files.local} if store.files.local else {})
     told_apart = diarising.Diarising(settings.diarisation, probes, stage)
     return Services(
         settings=settings,
@@ -101,18 +100,23 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
         probes=probes,
         serving=Serving(probes, flow.stages),
         queues=queues,
-        figures=Probes(
-            {
-                "record": lambda: figures.of_record(store.database),
-                "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
-                "workers": store.events.workers,
-                "requests": requests.read,
-                "storage": store.files.ping,
-            }
-            # Each by itself: a mount that hangs hides no other disk.
-            | {f"{DISK}{place}": partial(figures.of_disk, folder) for place, folder in places.items()}
-        ),
+        figures=_figures(settings, store, flow, queues, requests),
         requests=requests,
+    )
+
+
+def _figures(settings: Settings, store: Store, flow: Flow, queues: figures.Queues, requests: Tallies) -> Probes:
+    """What /metrics asks, each source by itself: a mount that hangs hides no other disk."""
+    places = {"data": settings.data_dir} | ({"storage": store.files.local} if store.files.local else {})
+    return Probes(
+        {
+            "record": lambda: figures.of_record(store.database),
+            "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
+            "workers": store.events.workers,
+            "requests": requests.read,
+            "storage": store.files.ping,
+        }
+        | {f"{DISK}{place}": partial(figures.of_disk, folder) for place, folder in places.items()}
     )
 
 

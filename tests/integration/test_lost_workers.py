@@ -15,13 +15,6 @@ PLUGINS = ROOT / "tests" / "plugins"
 
 
 @pytest.fixture(scope="module")
-def fuse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fuse") / "lives"
-    path.write_text("")
-    return path
-
-
-@pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory, fuse: Path) -> Iterator[Stack]:
     env = {
         "PLUGINS": str(PLUGINS), "WHISPER_ENGINE": "deadly", "LONGHAND_TEST_DEADLY": str(fuse),

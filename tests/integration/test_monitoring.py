@@ -45,7 +45,7 @@ def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             # A machine with a GPU, whose worker serves nothing here.
             events.here("gpu@far", [])
             events.sees("gpu@far", [GPU])
-            until(lambda: running.ask("longhand_gpu_memory_total_bytes"), 10, "the GPU to be told of")
+            until(lambda: running.ask("longhand_gpu_memory_total_bytes"), 30, "the GPU to be told of")
             yield running
         finally:
             events.gone("gpu@far")

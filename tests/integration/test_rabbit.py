@@ -25,13 +25,6 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def fuse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fuse") / "lives"
-    path.write_text("")
-    return path
-
-
-@pytest.fixture(scope="module")
 def rabbit() -> Iterator[RabbitServer]:
     server = RabbitServer()
     try:

@@ -58,8 +58,8 @@ def test_counts_are_handed_over_without_being_asked_for(
     other = Tallies(url, "t")
     for n in range(1, 4):
         other.add(Counter({"a": 1}))
-        until(lambda n=n: mine.read() == {"a": n}, 10, "the counts")
-        until(lambda: other._thread is None, 10, "nothing to be left")
+        until(lambda n=n: mine.read() == {"a": n}, 30, "the counts")
+        until(lambda: other._thread is None, 30, "nothing to be left")
     other.close()
 
 

@@ -109,7 +109,7 @@ def test_a_forked_process_sends_its_own_and_nothing_twice(collector: Collector, 
     )
     address = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "60000", "JOB": JOB}
     assert python(program, ROOT / "tests", **address).returncode == 0
-    until(lambda: len(collector.spans) >= 2, 5, "both")
+    until(lambda: len(collector.spans) >= 2, 30, "both")
     assert sorted(span.name for span in collector.spans) == ["child", "parent"]
 
 
