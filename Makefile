@@ -40,7 +40,7 @@ secrets: ## Make the passwords and keys of docker-compose.yml, once, in the fold
 
 test: python ## Run every test: TESTS="tests/unit -k words"
 	@$(ENVIRONMENT) dev
-	@$(BIN)/python -m pytest --numprocesses=3 $(TESTS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=3 $(TESTS)
 
 check: python ## Style, types and the import rule
 	@$(ENVIRONMENT) dev

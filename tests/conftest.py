@@ -11,12 +11,15 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.nursery import Forked, is_nursery
 from tests.postgres_server import PostgresServer, postgres_lacks
 from tests.stack import ROOT, RedisServer, Stack
 
 # How long an example takes says more about what else the machine does.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+Stack.launch = Forked
 
 SKIPS = {
     "gpu": "needs a GPU: set LONGHAND_TEST_GPU=1 on a machine with one",
@@ -57,6 +60,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksA
 def no_process_is_left() -> Iterator[None]:
     yield
     left = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    left = [p for p in left if not is_nursery(p.cmdline())]
     assert not left, f"processes left running: {[(p.pid, p.name()) for p in left]}"
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,8 @@ from typing import Any, Self
 import httpx
 import psutil
 import redis
+
+from tests.nursery import Forked, StartedAnew
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "test-key-of-this-session"
@@ -96,6 +97,9 @@ def free_port() -> int:
 class Stack:
     """The processes of one installation; ``with Stack(folder) as stack: stack.client…``."""
 
+    launch: type[Forked | StartedAnew] = StartedAnew
+    """How processes begin: as users' do, which benchmarks measure; tests have them forked (tests/conftest.py)."""
+
     def __init__(
         self,
         folder: Path,
@@ -114,7 +118,7 @@ class Stack:
         self.flower_port = free_port()
         self.gpu_workers, self.cpu_children, self.beat, self.flower = gpu_workers, cpu_children, beat, flower
         self.net_threads, self.diarise = net_threads, diarise
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Forked | StartedAnew] = {}
         threads = max(1, (os.cpu_count() or 1) // max(gpu_workers, 1))
         self.env = {
             **{k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE"}},
@@ -146,8 +150,8 @@ class Stack:
         try:
             (self.folder / "home").mkdir(parents=True, exist_ok=True)
             self.redis.start()
-            upgrade = "import config.settings as c, store; store.open_store(c.Settings()).database.upgrade()"
-            subprocess.run([sys.executable, "-c", upgrade], env=self.env, check=True, cwd=self.folder)
+            assert self.start("upgrade", ["store.upgrade"]).wait(60) == 0, self.log("upgrade")
+            del self.processes["upgrade"]
             self.start_web()
             self.start_worker("cpu", "cpu", self.cpu_children)
             self.start_worker("net", "net", self.net_threads, pool="threads")
@@ -168,18 +172,8 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=self.env,
-            cwd=self.folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        log.close()
+    def start(self, name: str, command: Sequence[str]) -> Forked | StartedAnew:
+        self.processes[name] = self.launch(command, env=self.env, cwd=self.folder, log=self.folder / f"{name}.log")
         return self.processes[name]
 
     def start_web(self) -> None:
