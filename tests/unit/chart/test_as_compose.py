@@ -2,7 +2,10 @@
 
 import base64
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,11 @@ def test_the_settings_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert found.storage == "s3://bucket/prefix" and found.max_upload_mb == 10_000_000 and found.retention_days == 0.5
     assert found.database == GIVEN["database_url"] and found.redis_url == GIVEN["redis_url"]
     assert found.webhook_secret and found.api_key is None, "what fetches recordings has no key of the API"
+
+
+def test_a_worker_takes_term_for_quit_if_it_is_told_to() -> None:
+    """Kubernetes sends TERM, which Celery takes for leave to finish what may last for hours."""
+    told = "import celery.apps.worker as w; print(w.install_worker_term_handler.keywords['callback'].__name__)"
+    env = {**os.environ, "REMAP_SIGTERM": "SIGQUIT"}
+    done = subprocess.run([sys.executable, "-c", told], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "on_cold_shutdown"
