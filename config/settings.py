@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from config.env_example import example
 from config.models import known_names, meaning
 from config.origins import ANY, origins
-from config.redis_socket import celery_socket
+from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
 from config.tracing import lacks
 
@@ -278,9 +278,7 @@ class Settings(BaseSettings):
     @property
     def broker(self) -> str:
         """The address of the broker as Celery spells it."""
-        if self.broker_url is not None:
-            return self.broker_url
-        return celery_socket(self.redis_url) if self.redis_url.startswith("unix://") else self.redis_url
+        return self.broker_url if self.broker_url is not None else celery_address(self.redis_url)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -9,7 +9,7 @@ import redis
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from config.redis_socket import celery_socket
+from config.redis_address import celery_socket
 from config.settings import Settings
 from pipelines.stage import discover
 from store import jobs

@@ -1,11 +1,14 @@
 """Settings: what they accept, what they refuse, and that the example file tells the truth."""
 
+import ssl
 from pathlib import Path
 
 import pytest
+import redis
 from pydantic import ValidationError
 
 from config.settings import Settings, env_example
+from tasks.app import make_app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,3 +110,18 @@ def test_a_star_opens_the_hub_and_never_the_file_system() -> None:
 def test_redis_on_a_socket_is_spelt_as_celery_wants_it() -> None:
     assert settings(redis_url="unix:///run/r.sock?db=3").broker == "redis+socket:///run/r.sock?virtual_host=3"
     assert settings(redis_url="redis://host:1/2").broker == "redis://host:1/2"
+    assert settings(redis_url="redis://u:p@host?db=3&socket_timeout=9").broker == "redis://u:p@host/3"
+
+
+@pytest.mark.parametrize(
+    ("url", "looks"),
+    [
+        ("rediss://:word@host:1/2", ssl.CERT_REQUIRED),
+        ("rediss://host?socket_timeout=3", ssl.CERT_REQUIRED),
+        ("rediss://host/0?ssl_cert_reqs=none", ssl.CERT_NONE),
+    ],
+)
+def test_certificates_of_redis_are_looked_at_unless_somebody_says_no(url: str, looks: ssl.VerifyMode) -> None:
+    with make_app(settings(redis_url=url), {}).connection() as connection:
+        assert connection.ssl["ssl_cert_reqs"] == looks
+    assert redis.Redis.from_url(url).connection_pool.make_connection().cert_reqs == looks
