@@ -2,10 +2,12 @@
 
 import click
 
+from cli.backup import backup
 from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.keys import keys
 from cli.models import models
+from cli.restore import restore
 from cli.transcribe import transcribe
 from cli.up import up
 
@@ -16,5 +18,5 @@ def main() -> None:
     """Turn recordings into transcripts and subtitles on your own machines."""
 
 
-for command in (up, transcribe, jobs, keys, models, doctor):
+for command in (up, transcribe, jobs, keys, models, backup, restore, doctor):
     main.add_command(command)

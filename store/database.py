@@ -1,7 +1,6 @@
 """The database connection: SQLite (WAL) on one machine, PostgreSQL on many."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from sqlalchemy import CursorResult, Delete, Engine, Update, create_engine, even
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
-from store import postgres
+from store import postgres, schema
 
 BUSY_SECONDS = 30
 """How long a writer waits for another before it gives up."""
@@ -23,9 +22,6 @@ one writer, PostgreSQL as many cores as it has), while each costs SQLite two ope
 in all unless told otherwise, a process. Ten stay open; twenty more are for bursts, and for readers while writers wait.
 Whoever gets none in ten seconds is told to come again.
 """
-
-_alembic = threading.Lock()
-"""Alembic keeps its state in module globals; between processes the lock is in the database (``migrations/env.py``)."""
 
 
 class Database:
@@ -68,14 +64,7 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the tables to this version's schema; several processes may try at once."""
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["engine"] = self.engine
-        with _alembic:
-            command.upgrade(config, "head")
+        schema.upgrade(self.engine)
 
     def ping(self) -> None:
         """Raise unless the database answers."""

@@ -17,7 +17,7 @@ import fsspec
 
 from store.file_errors import StorageAway, StorageFull, noticing
 
-_HERE = "health"
+HERE = "health"
 """A folder beside those of the jobs. Where it is missing, the disk that should be there is not mounted."""
 _TRIES = 1000
 """To delete a folder from which others remove files: each takes one of them away, and there are few."""
@@ -93,12 +93,12 @@ class Storage:
         if self.local:
             # Where this cannot be done every use says so.
             with contextlib.suppress(OSError):
-                (self.local / _HERE).mkdir(parents=True, exist_ok=True)
+                (self.local / HERE).mkdir(parents=True, exist_ok=True)
 
     def away(self) -> bool:
         """Whether the place itself cannot be reached, whatever is in it."""
         if self.local:
-            return not (self.local / _HERE).is_dir()
+            return not (self.local / HERE).is_dir()
         try:
             self.fs.invalidate_cache()
             self.fs.exists(self.root)
@@ -278,21 +278,21 @@ class Storage:
     def ping(self) -> None:
         """Raise unless files can be written and read back."""
         name = secrets.token_hex(8)
-        with self.create(_HERE, name) as probe:
+        with self.create(HERE, name) as probe:
             probe.write(name.encode())
             probe.keep()
         try:
-            with self.open(_HERE, name) as stream:
+            with self.open(HERE, name) as stream:
                 if stream.read() != name.encode():
                     raise OSError("what was written was not read back")
         finally:
-            self.remove(_HERE, name)
+            self.remove(HERE, name)
 
     def forgotten(self, *, seconds: float) -> Iterator[str]:
         """Ids of the folders in which nothing has changed for this long."""
         before = time.time() - seconds
         for folder in self.fs.ls(self.root, detail=False) if self.fs.exists(self.root) else []:
-            if str(folder).rstrip("/").endswith(f"/{_HERE}"):
+            if str(folder).rstrip("/").endswith(f"/{HERE}"):
                 continue
             found = self.fs.find(folder, detail=True).values()
             changes = [_changed_at(entry) for entry in found] or [_changed_at(self.fs.info(folder))]

@@ -1,0 +1,49 @@
+"""Which version the tables are of, and how they get to another."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_alembic = threading.Lock()
+"""Alembic keeps its state in module globals; between processes the lock is in the database (``migrations/env.py``)."""
+
+
+def upgrade(target: Engine | Connection, revision: str = "head") -> None:
+    """Bring the tables to a revision, this version's unless another is named.
+
+    Args:
+        target: The database, where several processes may try at once; or a connection in a transaction that holds all
+            others out, which then holds the change, too.
+        revision: Whose tables.
+    """
+    from alembic import command
+
+    config = _config(**{"engine" if isinstance(target, Engine) else "connection": target})
+    with _alembic:
+        command.upgrade(config, revision)
+
+
+def current(connection: Connection) -> str | None:
+    """The revision of the tables that are there; None: there are none of ours."""
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def knows(revision: str) -> bool:
+    """Whether this version can bring tables of this revision up to date: it is its own, or an older one."""
+    from alembic.script import ScriptDirectory
+
+    return any(one.revision == revision for one in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _config(**attributes: Any) -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes.update(attributes)
+    return config
