@@ -83,8 +83,32 @@ def test_flower_shows_the_tasks_by_name_and_wants_a_password(stack: Stack, job: 
         "stage.normalise", "stage.chunk", "stage.detect_language", "stage.transcribe", "stage.merge",
         "stage.export", "job.finish",
     }  # fmt: skip
+    # As the page lists them: the job and the chunk, and nothing else, not even by way of a result.
+    asked = {"draw": 1, "start": 0, "length": 100, "order[0][column]": 0, "columns[0][data]": "name"}
+    rows = operator.get("/tasks/datatable", params=asked).raise_for_status().json()["data"]
+    shown = {(row["args"], str(row["result"] or "None"), row["kwargs"]) for row in rows if other["id"] in row["args"]}
+    assert shown == {(other["id"], "None", "{}"), (f"{other['id']}, 0", "None", "{}")}
     visitor.close()
     operator.close()
+
+
+def test_flower_knows_after_a_restart_what_it_knew_before(stack: Stack) -> None:
+    address = f"http://127.0.0.1:{stack.flower_port}"
+    with httpx.Client(base_url=address, trust_env=False, timeout=20, auth=("longhand", "flower-password")) as operator:
+
+        def known() -> dict[str, str]:
+            tasks = operator.get("/api/tasks").raise_for_status().json()
+            return {uuid: task["name"] for uuid, task in tasks.items() if task["name"] == "job.finish"}
+
+        stack.run(SAMPLE)
+        before = until(known, 30, "Flower to have seen the end of a job", (httpx.HTTPError,))
+        flower = stack.processes.pop("flower")
+        flower.terminate()
+        assert flower.wait(30) is not None
+        stack.start_flower()
+        assert before.items() <= until(known, 60, "Flower to be back", (httpx.HTTPError,)).items()
+    kept = list((stack.folder / "data" / "run").glob("flower*"))
+    assert kept, "outside containers, too, it is in the data folder"
 
 
 def test_waiting_ends_with_the_job_and_not_with_the_clock(stack: Stack) -> None:
