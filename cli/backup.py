@@ -33,7 +33,7 @@ def backup(folder: Path, keep: int | None, with_secrets: bool, data_dir: Path | 
         finally:
             counter.end()
         _tell(taken, settings, with_secrets=with_secrets)
-        if keep is not None and (deleted := prune(folder, keep=keep)):
+        if keep is not None and (deleted := prune(taken.folder, keep=keep)):
             click.echo(f"Older backups deleted: {deleted}.")
 
 

@@ -94,8 +94,10 @@ def _clear(connection: Connection) -> None:
 
 
 def _fill(connection: Connection, table: Table, rows: Iterable[Row], without: frozenset[str]) -> None:
-    job = "id" if table.name == Job.__tablename__ else "job_id"
-    wanted = (row for row in rows if not without or row.get(job) not in without)
+    # What a job was used for is remembered without it; what belongs to it is not.
+    theirs = (key.parent.name for key in table.foreign_keys if key.column.table.name == Job.__tablename__)
+    job = "id" if table.name == Job.__tablename__ else next(theirs, "")
+    wanted = (row for row in rows if row.get(job) not in without)
     into = insert(table).values({column.name: _value(connection, column) for column in table.columns})
     for batch in _batches(wanted):
         connection.execute(into, [_parameters(table, row) for row in batch])

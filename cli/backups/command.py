@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from cli.backups.reading import BackupTrouble
 from config.loading import explain
@@ -92,6 +92,10 @@ def in_sentences(full: str) -> Iterator[None]:
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
         raise click.ClickException(
             "DATABASE_URL or STORAGE_URL needs a package that is not installed, or is no address: see docs/operate.md."
+        ) from error
+    except (DataError, IntegrityError) as error:
+        raise click.ClickException(
+            f"The database does not take the rows ({type(error).__name__}): nothing in it was changed."
         ) from error
     except SQLAlchemyError as error:
         if "disk is full" in str(error) or "No space left" in str(error):

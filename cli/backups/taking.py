@@ -89,10 +89,12 @@ def take(store: Store, order: Order, *, told: Told) -> Taken:
         return Taken(order.into / name, taken.manifest, taken.new_bytes)
 
 
-def prune(into: Path, *, keep: int) -> int:
-    """Delete all whole backups in a folder but the newest; how many were deleted."""
-    with _alone(into):
-        old = whole(into)[:-keep]
+def prune(made: Path, *, keep: int) -> int:
+    """Delete older backups beside one that was made just now, so that so many are left; how many were deleted."""
+    with _alone(made.parent):
+        # Whatever the clock says: not this one.
+        others = [one for one in whole(made.parent) if one != made]
+        old = others[: max(0, len(others) + 1 - keep)]
         for folder in old:
             # One that is half deleted must not be taken for whole.
             doomed = folder.with_name(f".{folder.name}{_PARTIAL}")

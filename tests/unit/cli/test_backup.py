@@ -23,7 +23,7 @@ from config.settings import Settings
 from store import Store, holdings, jobs, open_store, schema, snapshot, steps, uploads
 from store.database import Database
 from store.files import Storage
-from store.models import WHOLE, Job, Record, Step
+from store.models import WHOLE, Job, Record, Step, Usage
 from store.steps import Piece
 from tests.postgres_server import PostgresServer
 from tests.stack import ROOT
@@ -221,6 +221,9 @@ def test_a_job_deleted_meanwhile_stays_deleted(
     store: Store, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deleted, kept = over(store), over(store)
+    with store.database.write() as session:
+        at = jobs.now()
+        session.add(Usage(job_id=deleted, owner="", day="2026-01-01", model="m", audio_seconds=1.0, bytes=1, at=at))
     real = taking.held
 
     def held(*arguments: Any) -> Any:
@@ -236,6 +239,7 @@ def test_a_job_deleted_meanwhile_stays_deleted(
     assert snapshot.still_there(other, [deleted, kept]) == {kept}
     with other.read() as session:
         assert set(session.scalars(select(Step.job_id))) == {kept}
+        assert session.get(Usage, deleted) is not None, "what it used was used"
     other.engine.dispose()
 
 
@@ -415,6 +419,18 @@ def test_files_in_a_store_that_is_no_disk(tmp_path: Path) -> None:
     assert holdings.held(elsewhere, "a2") == []
     assert holdings.copy_out(elsewhere, "a1", "segments/0.json", got) == (5000, digest)
     assert got.read_bytes() == sound
+
+
+def test_it_runs_where_only_the_api_is_installed(tmp_path: Path) -> None:
+    absent = (
+        "sys.modules.update(dict.fromkeys(['rich', 'httpx', 'supervisor', 'numpy', 'faster_whisper', 'ctranslate2']))"
+    )
+    code = f"import sys; {absent}; import cli.backup, cli.restore; print('fine')"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert said.stdout == "fine\n", said
 
 
 @pytest.mark.sqlite
