@@ -146,7 +146,8 @@ class _Taking:
         jobs = count = size = 0
         digest = hashlib.sha256()
         with _created(self._folder / LIST) as listed, ThreadPoolExecutor(AT_ONCE) as pool:
-            for line in in_turn(pool, self._copy, self._wanted(ids)):
+            for line, new in in_turn(pool, self._copy, self._wanted(ids)):
+                self._new += new
                 if not line.files:
                     continue
                 text = line.model_dump_json().encode() + b"\n"
@@ -172,28 +173,32 @@ class _Taking:
             for line in lines:
                 yield json.loads(line)["id"]
 
-    def _copy(self, job_id: str) -> Line:
+    def _copy(self, job_id: str) -> tuple[Line, int]:
+        """Copy a job's files; what there is of it, and how many bytes the backup before did not have."""
         before = self._before.of(job_id) if self._before else {}
-        kept = []
+        kept, new = [], 0
         for one in held(self._store.files, job_id):
-            if one.name not in self._order.left_out:
-                # What is deleted meanwhile is left out.
-                with contextlib.suppress(FileNotFoundError):
-                    kept.append(self._copy_one(job_id, one, before.get(one.name)))
-        return Line(job=job_id, files=kept)
+            if one.name in self._order.left_out:
+                continue
+            path, old = self._folder / FILES / job_id / one.name, before.get(one.name)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if old is not None and _same(one, old) and self._linked(job_id, old, path):
+                kept.append(old)
+            elif (copied := self._copy_one(job_id, one, path)) is not None:
+                kept.append(copied)
+                new += copied.size
+        return Line(job=job_id, files=kept), new
 
-    def _copy_one(self, job_id: str, one: Held, before: Kept | None) -> Kept:
-        path = self._folder / FILES / job_id / one.name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if before is not None and _same(one, before) and self._linked(job_id, before, path):
-            return before
+    def _copy_one(self, job_id: str, one: Held, path: Path) -> Kept | None:
+        """Copy a file; None if it was deleted meanwhile."""
+        _created(path).close()
         try:
-            _created(path).close()
             size, sha256 = copy_out(self._store.files, job_id, one.name, path)
         except FileNotFoundError:
+            if self._store.files.exists(job_id, one.name):
+                raise  # then it is the backup's own folder that has gone
             path.unlink(missing_ok=True)
-            raise
-        self._new += size
+            return None
         return Kept(name=one.name, size=size, sha256=sha256, mark=one.mark)
 
     def _linked(self, job_id: str, before: Kept, path: Path) -> bool:
