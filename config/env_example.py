@@ -17,20 +17,24 @@ def example(fields: Mapping[str, FieldInfo]) -> str:
         f"# A secret can come from a file instead: API_KEY{SUFFIX.upper()}=/run/secrets/api_key in place of API_KEY.",
     ]
     for name, info in fields.items():
-        default = info.default
-        if isinstance(default, list | dict):
-            default = ",".join(str(v) for v in default)
-        text = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        kind = _kind(info.annotation) + (f"; or {name.upper()}{SUFFIX.upper()}" if name in SECRETS else "")
-        lines += ["", f"# {info.description}", f"# ({kind})", f"#{name.upper()}={text}"]
+        takes = kind(info.annotation) + (f"; or {name.upper()}{SUFFIX.upper()}" if name in SECRETS else "")
+        lines += ["", f"# {info.description}", f"# ({takes})", f"#{name.upper()}={default_text(info.default)}"]
     return "\n".join(lines) + "\n"
 
 
-def _kind(annotation: Any) -> str:
+def default_text(default: Any) -> str:
+    """A default as it would stand in the file; empty: unset, or nothing."""
+    if isinstance(default, list | dict):
+        return ",".join(str(v) for v in default)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def kind(annotation: Any) -> str:
+    """What a setting of this type takes, in words."""
     if get_origin(annotation) is Literal:
         return " | ".join(get_args(annotation))
     if get_origin(annotation) in {types.UnionType, Annotated}:
-        return _kind(get_args(annotation)[0])
+        return kind(get_args(annotation)[0])
     if get_origin(annotation) is list:
         return "comma-separated list"
     if get_origin(annotation) is dict:

@@ -1,4 +1,4 @@
-"""What docs/api.md shows is run as it stands there."""
+"""What docs/api.md and docs/openai.md show is run as it stands there."""
 
 import os
 import re
@@ -11,8 +11,8 @@ import pytest
 
 from tests.stack import KEY, ROOT, Stack
 
-PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PAGE, OPENAI = ((ROOT / "docs" / name).read_text("utf-8") for name in ("api.md", "openai.md"))
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE + OPENAI, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 SECONDS = 120
 
@@ -50,4 +50,4 @@ def test_the_shell_commands_run_in_order(stack: Stack, folder: Path) -> None:
 
 
 def test_the_page_shows_something() -> None:
-    assert len(PYTHON) >= 3 and len(SHELL) >= 6
+    assert len(PYTHON) >= 4 and len(SHELL) >= 6
