@@ -17,7 +17,7 @@ export FILE
 ENVIRONMENT = "$(or $(INTERPRETER),no-python)" tools/environment.py
 BIN := .venv/bin
 
-.PHONY: help run setup test check constraints audit diarise secrets demo-model demo-diariser clean python
+.PHONY: help run setup test check constraints audit diarise secrets docs docs-serve demo-model demo-diariser clean python
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ check: python ## Style, types and the import rule
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: python ## Build the documentation as a site, in build/docs; brings what is made of the program up to date first
+	@$(ENVIRONMENT) dev
+	@$(BIN)/python -m tools.docs_site.write
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The site is in build/docs: open build/docs/index.html, or make docs-serve"
+
+docs-serve: python ## Show the documentation at http://127.0.0.1:8000 while it is written: ADDRESS=127.0.0.1:9000
+	@$(ENVIRONMENT) dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --no-strict --livereload --watch README.md $(if $(ADDRESS),--dev-addr $(ADDRESS))
 
 constraints: python ## Choose the newest versions that fit together anew (takes both Pythons)
 	@$(ENVIRONMENT) constraints

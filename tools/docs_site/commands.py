@@ -27,7 +27,8 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         return
     level = "##" if context.parent is not None and context.parent.parent is None else "###"
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    yield f"{level} {path}\n\n{_told(command)}```\n{usage}\n```\n\n{table(('option', 'what'), _options(command, context))}"
+    options = table(("option", "what"), _options(command, context))
+    yield f"{level} {path}\n\n{_told(command)}```\n{usage}\n```\n\n{options}"
 
 
 def _told(command: click.Command) -> str:

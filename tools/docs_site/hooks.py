@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # `mkdocs` alone, not as a module of Python, looks in its own folder only.
 sys.path.insert(0, str(ROOT))
 
-from tools.docs_site import decisions, outside, reference
+from tools.docs_site import decisions, outside, reference  # noqa: E402
 
 _EVERY_DECISION = "decisions/*"
 _REFERENCE = "reference.md"

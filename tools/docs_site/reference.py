@@ -12,9 +12,9 @@ from tools.docs_site.text import code, plain, table
 _HEAD = """\
 # API reference
 
-Made of the program's own description of itself, which every installation gives at `/openapi.json` (for programs) and shows at
-`/docs` (to try things out); there it also knows the installation's models and plug-in stages. [The API, use by use](api.md)
-shows how things are done.
+Made of the program's own description of itself, which every installation gives at `/openapi.json` (for programs) and
+shows at `/docs` (to try things out); there it also knows the installation's models and plug-in stages. [The API, use by
+use](api.md) shows how things are done.
 
 """
 _SECRET = "whsec_" + "A" * 32
@@ -120,8 +120,8 @@ def _refusals(document: Document) -> str:
         found.setdefault(name[-3:], {}).setdefault(plain(answer["description"]))
     rows = [(status, " ".join(texts)) for status, texts in sorted(found.items())]
     told = (
-        f"`application/problem+json`: {link('Problem')}, or {link('OpenAIError')} where OpenAI's clients ask. What to do is in "
-        "its `detail`, and [the codes](api.md#when-something-is-wrong) are stable.\n\n"
+        f"`application/problem+json`: {link('Problem')}, or {link('OpenAIError')} where OpenAI's clients ask. What to "
+        "do is in its `detail`, and [the codes](api.md#when-something-is-wrong) are stable.\n\n"
     )
     return f"## Errors\n\n{told}" + table(("status", "what"), rows)
 
