@@ -40,4 +40,4 @@ def _options(command: click.Command, context: click.Context) -> Iterator[tuple[s
     for option in command.get_params(context):
         record = option.get_help_record(context)
         if isinstance(option, click.Option) and record is not None and "--help" not in option.opts:
-            yield code(record[0].replace("|", "\\|")), plain(record[1])
+            yield code(record[0]), plain(record[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
+_LONG_NAME = re.compile(r"(?<=<code>)[^<]{30,}(?=</code>)")
 ROOT = Path(__file__).resolve().parents[2]
 # `mkdocs` alone, not as a module of Python, looks in its own folder only.
 sys.path.insert(0, str(ROOT))
@@ -47,3 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Have links lead to pages of the site."""
     return outside.rewritten(markdown, page.file.src_uri, ROOT)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let long names break where they have parts; elsewhere the style sheet keeps names whole."""
+    return _LONG_NAME.sub(lambda name: re.sub(r"([,/])", r"\1<wbr>", name[0]).replace("{", "<wbr>{"), html)

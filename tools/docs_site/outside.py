@@ -113,7 +113,10 @@ def _resolved(target: str, page: str) -> str:
 def _shown(path: Path, place: str) -> str:
     if path.is_dir():
         return f"{_QUIET}# {place}/\n\n| | |\n|---|---|\n" + "".join(_rows(sorted(path.iterdir())))
-    text = path.read_text("utf-8")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a page links to {place}, which is no text: put what readers need into {DOCS}/") from error
     if place.endswith(".md"):
         return _QUIET + text
     fence = "`" * max(4, 1 + max(map(len, re.findall(r"`+", text)), default=0))

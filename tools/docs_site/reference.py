@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,14 +26,21 @@ _COMMON = ("X-Request-ID", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-
 Document = Mapping[str, Any]
 
 
+@functools.cache  # an application is not made to be made twice in a process
 def openapi() -> dict[str, Any]:
     """The description that an installation with nothing but its defaults gives; nothing is left on this machine."""
     from config.settings import Settings
     from webapp import create_app
 
+    class Defaults(Settings):
+        """Settings that know nothing of the environment in which the site is built."""
+
+        @classmethod
+        def settings_customise_sources(cls, settings_cls: Any, *_: Any, **named: Any) -> Any:
+            return (named["init_settings"],)
+
     with tempfile.TemporaryDirectory(prefix="longhand-reference-") as folder:
-        settings = Settings(_env_file=None, data_dir=folder, webhook_secret=_SECRET)
-        app = create_app(settings)
+        app = create_app(Defaults(data_dir=folder, webhook_secret=_SECRET))
         found: dict[str, Any] = app.test_client().get("/openapi.json").json
         app.extensions["longhand"].store.database.engine.dispose()
     return found

@@ -12,7 +12,7 @@ _MANY = 12
 _NAMES = {"string": "text", "boolean": "true or false", "integer": "whole number", "null": "null", "object": "object"}
 _BOUNDS = (
     ("minimum", "from {}"), ("exclusiveMinimum", "above {}"), ("maximum", "to {}"), ("exclusiveMaximum", "below {}"),
-    ("minLength", "at least {} characters"), ("maxLength", "at most {} characters"), ("format", "{}"),
+    ("minLength", "at least {} long"), ("maxLength", "at most {} long"), ("format", "{}"),
     ("minItems", "at least {}"), ("maxItems", "at most {}"),
 )  # fmt: skip
 
@@ -44,6 +44,8 @@ def kind(schema: Schema) -> str:
         return f"list of {kind(schema.get('items', {}))}{_bounds(schema)}"
     if isinstance(named := schema.get("type"), list):
         return " or ".join(_NAMES.get(one, one) for one in named)
+    if schema.get("format") == "binary":
+        return "bytes"
     further = schema.get("additionalProperties")
     if isinstance(further, Mapping):
         return f"object of {kind(further)}"

@@ -17,8 +17,8 @@ _BOUNDS = {
     "gt": "more than {:,}",
     "le": "at most {:,}",
     "lt": "less than {:,}",
-    "min_length": "at least {} characters",
-    "max_length": "at most {} characters",
+    "min_length": "at least {} long",
+    "max_length": "at most {} long",
 }
 _PAGE = re.compile(r"docs/([\w-]+)\.md")
 

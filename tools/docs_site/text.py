@@ -1,5 +1,6 @@
 """Words of the program's own, put into Markdown so that they stand there as they are."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 
@@ -14,8 +15,8 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A text between backticks, also in a cell of a table."""
-    return f"`{text}`"
+    """A text as code, also in a cell of a table: what a stroke between backticks is there, not all agree."""
+    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -26,13 +26,14 @@ def test_every_setting_is_there_with_its_default() -> None:
     text = (DOCS / "configuration.md").read_text("utf-8")
     assert re.findall(r'<span id="(\w+)"></span>', text) == list(Settings.model_fields)
     assert "`MAX_UPLOAD_MB` | `2048` |" in text and "at least 1" in text
-    assert "(secret, at least 8 characters; or `API_KEY_FILE`)" in text
+    assert "(secret, at least 8 long; or `API_KEY_FILE`)" in text
 
 
 def test_every_command_is_there() -> None:
     text = (DOCS / "cli.md").read_text("utf-8")
     for name in main.commands:
         assert f"\n## longhand {name}\n" in text
+    assert "<code>--task [transcribe&#124;translate]</code>" in text
     assert "### longhand keys create" in text and "`-o, --output DIRECTORY`" in text
 
 
@@ -79,6 +80,12 @@ def test_what_is_linked_comes_along_and_what_that_links_to(tmp_path: Path) -> No
     assert "\n``````python\n" in made["source/room/it.py.md"]
     assert "| `it.py` | Do \\| it. |" in made["source/room/index.md"]
     assert all("search: {exclude: true}" in text for text in made.values())
+
+
+def test_a_file_that_is_no_text_is_no_page(tmp_path: Path) -> None:
+    (tmp_path / "talk.flac").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"talk\.flac, which is no text"):
+        outside.shelf({"a.md": "[talk](../talk.flac)"}, tmp_path)
 
 
 def test_a_decision_begins_with_its_number(tmp_path: Path) -> None:

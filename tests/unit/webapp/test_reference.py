@@ -35,7 +35,7 @@ def test_everything_is_on_it_and_every_link_leads_somewhere(document: dict[str, 
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "string", "maxLength": 9}, "text, at most 9 characters"),
+        ({"type": "string", "maxLength": 9}, "text, at most 9 long"),
         ({"type": "integer", "minimum": 1, "maximum": 50}, "whole number, from 1 to 50"),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text or null"),
         ({"type": "array", "items": {"$ref": "#/components/schemas/Warn"}}, "list of [Warn](#type-warn)"),
@@ -44,6 +44,8 @@ def test_everything_is_on_it_and_every_link_leads_somewhere(document: dict[str, 
         ({"const": True}, "`true`"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "object of number"),
         ({"type": "boolean", "default": False}, "true or false, (else `false`)"),
+        ({"type": "string", "format": "binary", "minLength": 1}, "bytes"),
+        ({"enum": ["a|b"]}, "<code>a&#124;b</code>"),
         ({}, "anything"),
     ],
 )
