@@ -40,7 +40,8 @@ def page_of(place: str, root: Path) -> str | None:
     if place.startswith("..") or not found.exists():
         return None
     if found.is_dir():
-        return f"{SHELF}/{place}/index.md"
+        # What a forge shows of a folder; to the site both are the folder's first page.
+        return f"{SHELF}/{place}/{'README' if (found / 'README.md').is_file() else 'index'}.md"
     return f"{SHELF}/{place}" if place.endswith(".md") else f"{SHELF}/{place}.md"
 
 

@@ -70,15 +70,14 @@ def test_what_leads_elsewhere_or_nowhere_or_is_no_link_stays_as_it_is(text: str)
 
 
 def test_what_is_linked_comes_along_and_what_that_links_to(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "README.md").write_text(
-        "# Room\n[it](it.py), [out](../../etc/passwd), [start](../README.md)\n"
-    )
-    (tmp_path / "room" / "it.py").write_text('"""Do | it.\n\nMore."""\nFENCE = "`````"\n')
+    (tmp_path / "room" / "shelf").mkdir(parents=True)
+    text = "# Room\n[it](shelf/it.py), [out](../../etc/passwd), [start](../README.md), [shelf](shelf)\n"
+    (tmp_path / "room" / "README.md").write_text(text)
+    (tmp_path / "room" / "shelf" / "it.py").write_text('"""Do | it.\n\nMore."""\nFENCE = "`````"\n')
     made = outside.shelf({"a.md": "[room](../room/README.md) and [all](../room)"}, tmp_path)
-    assert set(made) == {"source/room/README.md", "source/room/it.py.md", "source/room/index.md"}
-    assert "\n``````python\n" in made["source/room/it.py.md"]
-    assert "| `it.py` | Do \\| it. |" in made["source/room/index.md"]
+    assert set(made) == {"source/room/README.md", "source/room/shelf/it.py.md", "source/room/shelf/index.md"}
+    assert "\n``````python\n" in made["source/room/shelf/it.py.md"]
+    assert "| `it.py` | Do \\| it. |" in made["source/room/shelf/index.md"]
     assert all("search: {exclude: true}" in text for text in made.values())
 
 
