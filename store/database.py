@@ -1,6 +1,8 @@
 """The database connection: SQLite (WAL) on one machine, PostgreSQL on many."""
 
 import hashlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +131,25 @@ def _sqlite(parsed: URL) -> Engine:
     def _prepare(connection: Any, _: Any) -> None:
         # SQLAlchemy's session says BEGIN itself (see `write`), so the driver must not.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Choose the journal with which readers and a writer do not wait for each other.
+
+    Of several processes that open a new database at once, one makes the change. SQLite does not have the others wait
+    for that, as it does for everything else, so they do it themselves.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)

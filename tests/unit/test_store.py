@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,21 @@ def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path, request: pytes
     upgraded = Database(url)
     assert new_job(upgraded)
     upgraded.engine.dispose()
+
+
+def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    def opened(url: str) -> str | None:
+        barrier.wait()
+        one = Database(url)
+        with one.engine.connect() as connection:
+            found = connection.execute(text("PRAGMA journal_mode")).scalar()
+        one.engine.dispose()
+        return found
+
+    barrier = threading.Barrier(6)
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(100):
+            assert set(pool.map(opened, [f"sqlite:///{tmp_path / f'{number}.db'}"] * 6)) == {"wal"}
 
 
 def test_of_many_claims_one_wins(database: Database) -> None:
