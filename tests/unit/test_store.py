@@ -1,5 +1,6 @@
 """The record: who wins, what is counted, what is found again. Real SQLite, real PostgreSQL, several threads."""
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -103,19 +104,25 @@ def test_upgrading_twice_and_at_once_does_no_harm(tmp_path: Path, request: pytes
     upgraded.engine.dispose()
 
 
-def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
-    def opened(url: str) -> str | None:
-        barrier.wait()
-        one = Database(url)
+def test_whoever_opens_a_record_that_is_being_made_waits(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    maker = sqlite3.connect(path, isolation_level=None)
+    maker.execute("BEGIN IMMEDIATE")
+
+    def opened() -> str | None:
+        one = Database(f"sqlite:///{path}")
         with one.engine.connect() as connection:
             found = connection.execute(text("PRAGMA journal_mode")).scalar()
         one.engine.dispose()
         return found
 
-    barrier = threading.Barrier(6)
-    with ThreadPoolExecutor(6) as pool:
-        for number in range(100):
-            assert set(pool.map(opened, [f"sqlite:///{tmp_path / f'{number}.db'}"] * 6)) == {"wal"}
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(opened)
+        with pytest.raises(TimeoutError):
+            found.result(0.3)
+        maker.execute("COMMIT")
+        assert found.result(30) == "wal"
+    maker.close()
 
 
 def test_of_many_claims_one_wins(database: Database) -> None:
