@@ -20,6 +20,7 @@ from config.models import known_names, meaning
 from config.origins import ANY, origins
 from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
+from config.storage import storage_address
 from config.tracing import lacks
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
@@ -117,7 +118,7 @@ class Settings(BaseSettings):
     """Redis: broker, progress and events. redis://, rediss:// or unix:///path/to.sock."""
     broker_url: str | None = None
     """Another broker than Redis: RabbitMQ, amqp://user:password@host:5672/vhost (several of one cluster with ; between them) or amqps://. Unset: REDIS_URL, which is needed in any case. See docs/operate.md."""  # noqa: E501
-    storage_url: str | None = None
+    storage_url: Annotated[str | None, AfterValidator(storage_address)] = None
     """Where recordings and results are kept, file:// or s3://bucket/prefix; unset: DATA_DIR/jobs."""
     retention_days: float = Field(30, ge=0)
     """Days after its end that a job, its recording and its results are kept; 0: for ever."""

@@ -49,7 +49,8 @@ def noticing(away: Callable[[], bool], *, remote: bool) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number in FULL:
             raise StorageFull("no space is left where files are kept") from error
-        absent = number in _AWAY or (remote and not isinstance(error, _OURS))
+        # A server that refuses us does so until its operator has mended the key: that is waited for as well.
+        absent = number in _AWAY or (remote and (isinstance(error, PermissionError) or not isinstance(error, _OURS)))
         # A file that is missing may be there on a disk that is missing.
         if absent or (isinstance(error, OSError) and away()):
             raise StorageAway("the place where files are kept cannot be reached") from error

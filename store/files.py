@@ -2,113 +2,99 @@
 
 import contextlib
 import glob
-import hashlib
+import math
+import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 
 from store.file_errors import StorageAway, StorageFull, noticing
+from store.incoming import Upload
+from store.outgoing import Reading
+
+if TYPE_CHECKING:
+    from store.s3 import S3
 
 HERE = "health"
 """A folder beside those of the jobs. Where it is missing, the disk that should be there is not mounted."""
 _TRIES = 1000
 """To delete a folder from which others remove files: each takes one of them away, and there are few."""
-
-
-class Upload:
-    """A file that is being written: whole after ``keep``, gone after ``drop``; a reader never sees it half.
-
-    Counts and hashes what passes through.
-    """
-
-    def __init__(self, storage: "Storage", job_id: str, name: str) -> None:
-        self._storage = storage
-        self._target = storage.address(job_id, name)
-        self._aside = f"{self._target}.{secrets.token_hex(4)}.part"
-        storage.prepare(self._target)
-        with storage.noticing():
-            self._stream: BinaryIO = storage.fs.open(self._aside, "wb")
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Append.
-
-        Raises:
-            StorageFull: The disk is full.
-            StorageAway: It is not there any more.
-        """
-        with self._storage.noticing():
-            self._stream.write(data)
-        self._hash.update(data)
-        self.size += len(data)
-        return len(data)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of what was written so far, in hexadecimal."""
-        return self._hash.hexdigest()
-
-    def keep(self) -> None:
-        """Finish: from now on the file is there under its name."""
-        with self._storage.noticing():
-            self._stream.close()
-            self._storage.fs.mv(self._aside, self._target)
-
-    def drop(self) -> None:
-        """Forget it; harmless after ``keep``."""
-        with contextlib.suppress(Exception):
-            self._stream.close()
-        with contextlib.suppress(FileNotFoundError), self._storage.noticing():
-            self._storage.fs.rm(self._aside)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self.drop()
+_PROOF_SECONDS = 60.0
+"""For so long it is believed of S3 that what could be written once can be written."""
 
 
 class Storage:
     """Folders of files by job id.
 
     Args:
-        url: ``file:///folder`` or whatever else fsspec knows, such as ``s3://bucket/prefix``.
+        url: ``file:///folder`` or ``s3://bucket/prefix``, or whatever else fsspec knows.
     """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
+        self._scheme = parts.scheme
         self.local = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        self.fs = fsspec.filesystem(parts.scheme, **({"auto_mkdir": True} if self.local else {}))
-        self.root = str(self.local) if self.local else url.split("://", 1)[1]
+        self.whole = parts.scheme == "s3"
+        """Whether a file is seen by nobody before it is closed, so that it need not be written aside."""
+        self.root = str(self.local) if self.local else url.split("://", 1)[1].rstrip("/")
+        self._made: tuple[int, Any] = (0, None)
+        self._proven = -math.inf
         if self.local:
             # Where this cannot be done every use says so.
             with contextlib.suppress(OSError):
                 (self.local / HERE).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def fs(self) -> Any:
+        """The library's file system, of this process alone: its connections, and their thread, outlive no fork."""
+        process, made = self._made
+        if process != os.getpid():
+            made = self._connected()
+            self._made = (os.getpid(), made)
+        return made
+
+    @property
+    def s3(self) -> "S3 | None":
+        """The same, where it is S3."""
+        return cast("S3", self.fs) if self.whole else None
+
+    def _connected(self) -> Any:
+        if self.whole:
+            from store.s3 import connect  # takes half a second, of those only who need it
+
+            return connect()
+        return fsspec.filesystem(self._scheme, **({"auto_mkdir": True} if self.local else {}))
 
     def away(self) -> bool:
         """Whether the place itself cannot be reached, whatever is in it."""
         if self.local:
             return not (self.local / HERE).is_dir()
         try:
-            self.fs.invalidate_cache()
-            self.fs.exists(self.root)
+            if self.s3:
+                self.s3.answers(self.root)
+            else:
+                self.fs.exists(self.root)
+        except PermissionError:  # it answers; who may use its files may yet not look at the bucket
+            return False
         except Exception:  # whatever a library has for it
             return True
         return False
 
-    def noticing(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def noticing(self) -> Iterator[None]:
         """Tell a full and an absent storage (``StorageFull``, ``StorageAway``) from other errors."""
-        return noticing(self.away, remote=self.local is None)
+        try:
+            with noticing(self.away, remote=self.local is None):
+                yield
+        except StorageAway:
+            self._proven = -math.inf
+            raise
 
     def address(self, job_id: str, name: str = "") -> str:
         """Where a job's file is, in the file system's own spelling.
@@ -148,7 +134,7 @@ class Storage:
         self.prepare(target)
         with self.noticing():
             if self.local is None:
-                self.fs.put_file(str(path), target)
+                self.s3.send(str(path), target) if self.s3 else self.fs.put_file(str(path), target)
                 path.unlink()
                 return
             try:
@@ -196,8 +182,13 @@ class Storage:
             FileNotFoundError: There is no such file.
             StorageAway: The storage is not there.
         """
+        address = self.address(job_id, name)
         with self.noticing():
-            return cast(BinaryIO, self.fs.open(self.address(job_id, name), "rb"))
+            if self.s3:
+                from store.s3 import READ_BYTES
+
+                return cast(BinaryIO, Reading(self.fs.open(address, "rb", block_size=READ_BYTES), self.noticing))
+            return cast(BinaryIO, self.fs.open(address, "rb"))
 
     def exists(self, job_id: str, name: str) -> bool:
         """Whether a file is there, whole.
@@ -227,20 +218,23 @@ class Storage:
 
     def names(self, job_id: str, folder: str) -> list[str]:
         """Names of the whole files in a job's folder."""
-        address = self.address(job_id, folder)
-        self.fs.invalidate_cache(address)
+        address = self.address(job_id, folder) if folder else self.address(job_id)
         with self.noticing():
             try:
-                entries = self.fs.ls(address, detail=False)
+                entries = self.s3.folder(address) if self.s3 else self.fs.ls(address, detail=False)
             except FileNotFoundError:
                 if self.away():
                     raise
                 return []
-        found = (str(entry).rsplit("/", 1)[1] for entry in entries)
+        found = (str(entry).rpartition("/")[2] for entry in entries)
         return sorted(f"{folder}/{name}" for name in found if not name.endswith(".part"))
 
     def remove(self, job_id: str, *names: str) -> None:
         """Delete some files of a job; those that are not there are no error."""
+        if self.s3 and names:
+            with self.noticing():
+                self.s3.discard(self.address(job_id), [name for name in names if self.address(job_id, name)])
+            return
         for name in names:
             with contextlib.suppress(FileNotFoundError), self.noticing():
                 self.fs.rm(self.address(job_id, name))
@@ -248,6 +242,10 @@ class Storage:
     def delete(self, job_id: str) -> None:
         """Delete everything of a job, also while somebody else removes files of it."""
         folder = self.address(job_id)
+        if self.s3:
+            with self.noticing():
+                self.s3.clear(folder)
+            return
         for _ in range(_TRIES):
             # A file that vanishes meanwhile ends a deletion early, as if there were nothing at all.
             with contextlib.suppress(FileNotFoundError), self.noticing():
@@ -261,7 +259,7 @@ class Storage:
     def copy(self, job_id: str, name: str, other: str) -> None:
         """Copy a file of a job to another name, replacing what was there."""
         with self.noticing():
-            self.fs.copy(self.address(job_id, name), self.address(job_id, other))
+            self.fs.cp_file(self.address(job_id, name), self.address(job_id, other))
 
     def check_room(self, size: int) -> None:
         """Say beforehand if a file of this many bytes cannot fit; nothing is set aside for it.
@@ -277,6 +275,10 @@ class Storage:
 
     def ping(self) -> None:
         """Raise unless files can be written and read back."""
+        if self.s3:
+            with self.noticing():
+                self.s3.try_out(self.address(HERE))
+            return
         name = secrets.token_hex(8)
         with self.create(HERE, name) as probe:
             probe.write(name.encode())
@@ -288,18 +290,16 @@ class Storage:
         finally:
             self.remove(HERE, name)
 
-    def forgotten(self, *, seconds: float) -> Iterator[str]:
-        """Ids of the folders in which nothing has changed for this long."""
-        before = time.time() - seconds
-        for folder in self.fs.ls(self.root, detail=False) if self.fs.exists(self.root) else []:
-            if str(folder).rstrip("/").endswith(f"/{HERE}"):
-                continue
-            found = self.fs.find(folder, detail=True).values()
-            changes = [_changed_at(entry) for entry in found] or [_changed_at(self.fs.info(folder))]
-            if max(changes) < before:
-                yield str(folder).rstrip("/").rsplit("/", 1)[1]
+    def check(self) -> None:
+        """Raise unless files can be kept just now, asked as often as one likes.
 
-
-def _changed_at(entry: dict[str, Any]) -> float:
-    at = entry.get("mtime", entry.get("LastModified", time.time()))
-    return at.timestamp() if isinstance(at, datetime) else float(at)
+        Where each request is paid for, it is tried once a minute, or again after a failure of whatever use; in between
+        the bucket has to answer.
+        """
+        if self.s3 and time.monotonic() < self._proven + _PROOF_SECONDS:
+            if self.away():
+                self._proven = -math.inf
+                raise StorageAway("the place where files are kept cannot be reached")
+            return
+        self.ping()
+        self._proven = time.monotonic()

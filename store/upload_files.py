@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 from pipelines.stage import SOURCE
 from store.arrivals import Arrival, Busy, Shorter, Vanished
-from store.files import Storage, Upload
+from store.file_errors import StorageAway
+from store.files import Storage
+from store.incoming import Upload
 
 PARTS = "parts"
 PART_BYTES = 64 << 20
@@ -245,8 +247,9 @@ class _PartFiles:
             return whole.sha256
 
     def tidy(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._storage.fs.rm(self._storage.address(self._id, PARTS), recursive=True)
+        # The upload is complete without it: what stays goes with its job.
+        with contextlib.suppress(StorageAway):
+            self._storage.remove(self._id, *self.parts)
 
     def close(self) -> None:
         self.undo()

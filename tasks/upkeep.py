@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from store import idempotency, jobs, standing, steps, turns, uploads
+from store.forgotten import abandon, forgotten
 from store.models import ACTIVE
 from tasks import rabbit, unserved
 from tasks.again import AWAY
@@ -97,15 +98,19 @@ def remove_forgotten(worker: Worker) -> None:
     """Remove folders of files that belong to no job any more."""
     store = worker.store
 
+    def known(job_id: str) -> bool:
+        return jobs.status(store.database, job_id) is not None or uploads.get(store.database, job_id) is not None
+
     def delete(job_id: str) -> None:
-        if jobs.status(store.database, job_id) is None and uploads.get(store.database, job_id) is None:
+        if not known(job_id):
             store.files.delete(job_id)
 
     temporary = [name for stage in worker.stages.values() for name in stage.temporary]
     after, until = TEMPORARY_SECONDS
     ended = standing.ended_in_vain(store.database, after=until, before=after)
     _each("remove temporary files of", ended, lambda job_id: _remove_temporary(worker, job_id, temporary))
-    _each("remove the files of", list(store.files.forgotten(seconds=FORGOTTEN_SECONDS)), delete)
+    _each("remove the files of", list(forgotten(store.files, seconds=FORGOTTEN_SECONDS, known=known)), delete)
+    abandon(store.files, seconds=FORGOTTEN_SECONDS)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
         # A run may end, and take its folder along, while we look.

@@ -78,7 +78,7 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
     probes = Probes(
         {
             "database": store.database.ping,
-            "storage": store.files.ping,
+            "storage": store.files.check,
             "workers": store.events.workers,
             PROBE: lambda: store.events.served(sorted(flow.app.amqp.queues)),
             diarising.PROBE: lambda: bool(store.events.known([stage.queue]) if stage else []),
@@ -114,7 +114,7 @@ def _figures(settings: Settings, store: Store, flow: Flow, queues: figures.Queue
             "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
             "workers": store.events.workers,
             "requests": requests.read,
-            "storage": store.files.ping,
+            "storage": store.files.check,
         }
         | {f"{DISK}{place}": partial(figures.of_disk, folder) for place, folder in places.items()}
     )

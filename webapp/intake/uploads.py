@@ -15,7 +15,8 @@ from pipelines.names import display_name
 from pipelines.stage import SOURCE
 from store import Store, jobs
 from store.database import Database
-from store.files import Storage, Upload
+from store.files import Storage
+from store.incoming import Upload
 from webapp.errors import STALLED, Problem, bad_option, stalled
 from webapp.intake.multipart import MAX_PARTS, BrokenForm, FormParts, Head
 
