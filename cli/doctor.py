@@ -22,6 +22,7 @@ from cli.connection import talks_to_api
 from cli.credentials import kept_key
 from cli.places import fits
 from cli.preflight import database_trouble
+from cli.storage import storage_trouble
 from config.loading import explain
 from config.settings import Settings
 from pipelines.engines import EngineSettings, diarisers, resolve
@@ -83,7 +84,7 @@ def examine(client: Client) -> Iterator[Finding]:
     for sentence in misspelt(os.environ):
         yield Finding("note", "settings", sentence)
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...]
-    checks = (ffmpeg, redis, broker, device, data, record, model, diariser)
+    checks = (ffmpeg, redis, broker, device, data, files, record, model, diariser)
     for check in checks:
         yield from check(settings)
     yield from server(client, settings)
@@ -211,6 +212,13 @@ def data(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "note", "sockets", "the data folder's path is too long for sockets; they go to a temporary folder"
         )
+
+
+def files(settings: Settings) -> Iterator[Finding]:
+    """Whether files can be kept, where that is not in the data folder."""
+    if settings.storage_url is not None:
+        trouble = storage_trouble(settings)
+        yield Finding("bad" if trouble else "ok", "storage", trouble or "files can be kept where STORAGE_URL says")
 
 
 def record(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from cli.preflight import Refused, broker_trouble
 from cli.processes import end_descendants
 from cli.redis_server import RedisTrouble
 from cli.stack import Program, environment, programs
+from cli.storage import storage_trouble
 from cli.supervision import Process, Supervisor
 from cli.tether import adopt_orphans
 from config.settings import Settings
@@ -105,6 +106,8 @@ def _prepare(settings: Settings, supervisor: Supervisor, own_redis: Path | None)
                 "The Redis of REDIS_URL does not answer: start it, or unset REDIS_URL to use our own."
             ) from error
     if settings.broker_url is not None and (trouble := broker_trouble(settings)) is not None:
+        raise Refused(trouble)
+    if (trouble := storage_trouble(settings)) is not None:
         raise Refused(trouble)
     try:
         open_store(settings).database.upgrade()

@@ -1,7 +1,6 @@
 """A job's files, on a disk or in object storage, under names of our own."""
 
 import contextlib
-import glob
 import math
 import os
 import secrets
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from store.disk import move
 from store.file_errors import StorageAway, StorageFull, noticing
 from store.incoming import Upload
 from store.outgoing import Reading
@@ -137,24 +137,7 @@ class Storage:
                 self.s3.send(str(path), target) if self.s3 else self.fs.put_file(str(path), target)
                 path.unlink()
                 return
-            try:
-                path.replace(target)
-            except OSError as error:
-                if error.errno != 18:  # EXDEV: scratch and storage are different disks
-                    raise
-                self._copy(path, Path(target))
-
-    def _copy(self, path: Path, target: Path) -> None:
-        """From another disk, which takes time and room: nothing half copied may stay."""
-        for left in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
-            left.unlink(missing_ok=True)  # by a run that was killed
-        aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            shutil.move(path, aside)
-            aside.replace(target)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+            move(path, Path(target))
 
     def fetch(self, job_id: str, name: str, scratch: Path) -> Path:
         """A local path of a file: the file itself on a local disk, else a copy in ``scratch``.
@@ -190,6 +173,16 @@ class Storage:
                 return cast(BinaryIO, Reading(self.fs.open(address, "rb", block_size=READ_BYTES), self.noticing))
             return cast(BinaryIO, self.fs.open(address, "rb"))
 
+    def read(self, job_id: str, name: str) -> bytes:
+        """The whole of a small file, in one request where there are requests.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            StorageAway: The storage is not there.
+        """
+        with self.noticing():
+            return bytes(self.fs.cat_file(self.address(job_id, name)))
+
     def exists(self, job_id: str, name: str) -> bool:
         """Whether a file is there, whole.
 
@@ -199,7 +192,8 @@ class Storage:
         address = self.address(job_id, name)
         with self.noticing():
             try:
-                self.fs.info(address)  # not `exists`, which takes every error for a no
+                # Not `exists`, which takes every error for a no; nor `info` everywhere, which looks for folders, too.
+                self.s3.length(address) if self.s3 else self.fs.info(address)
             except FileNotFoundError:
                 if self.away():
                     raise
@@ -213,8 +207,9 @@ class Storage:
             FileNotFoundError: There is no such file.
             StorageAway: The storage is not there.
         """
+        address = self.address(job_id, name)
         with self.noticing():
-            return int(self.fs.size(self.address(job_id, name)))
+            return int(self.s3.length(address) if self.s3 else self.fs.size(address))
 
     def names(self, job_id: str, folder: str) -> list[str]:
         """Names of the whole files in a job's folder."""

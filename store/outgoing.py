@@ -1,11 +1,16 @@
 """A file that is read from storage elsewhere."""
 
 import io
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from typing_extensions import Buffer
+
+from store.file_errors import StorageAway
+
+_AT_ONCE_SECONDS = 5.0
 
 
 class Reading(io.BufferedIOBase):
@@ -26,6 +31,16 @@ class Reading(io.BufferedIOBase):
         Raises:
             StorageAway: The storage is not there any more.
         """
+        began = time.monotonic()
+        try:
+            return self._fetched(size)
+        except StorageAway:
+            # A connection that broke off in the middle is none of an outage yet.
+            if time.monotonic() - began > _AT_ONCE_SECONDS:
+                raise
+        return self._fetched(size)
+
+    def _fetched(self, size: int | None) -> bytes:
         with self._noticing():
             return self._stream.read(-1 if size is None else size)
 

@@ -31,7 +31,7 @@ _CONNECTIONS = 50
 class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
     """The library's file system, with what it lacks."""
 
-    retries = 2  # each of two tries: an outage is for the callers to sit out, who know how long they may
+    retries = 1  # besides those of the connection itself: to sit out an outage is the callers', who know how long
 
     async def _call_s3(self, method: str, *given: Any, **named: Any) -> Any:
         seconds = _LOOK_SECONDS if method in _LOOKING else _CHANGE_SECONDS
@@ -113,6 +113,13 @@ class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
     abandon = sync_wrapper(_abandon)
     """End uploads in parts that began before a time; what they brought is paid for, and no list of files shows it."""
 
+    async def _length(self, address: str) -> int:
+        bucket, key, _ = self.split_path(address)
+        return int((await self._call_s3("head_object", Bucket=bucket, Key=key))["ContentLength"])
+
+    length = sync_wrapper(_length)
+    """Bytes of a file."""
+
     async def _answers(self, root: str) -> None:
         await self._call_s3("head_bucket", Bucket=self.split_path(root)[0])
 
@@ -157,6 +164,6 @@ def connect() -> S3:
             "connect_timeout": _CONNECT_SECONDS,
             "read_timeout": _SILENCE_SECONDS,
             "max_pool_connections": _CONNECTIONS,
-            "retries": {"mode": "standard", "total_max_attempts": 2},
+            "retries": {"mode": "standard", "total_max_attempts": 3},
         },
     )

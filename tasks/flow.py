@@ -233,8 +233,7 @@ class Flow:
         """Send the next chunks of a stage, as many as may be on the queue."""
         database = self.store.database
         if any(step.stage == stage.name and step.item == WHOLE and step.total is None for step in job.steps):
-            with self.store.files.open(job.id, stage.each or "") as stream:
-                count = len(json.load(stream)["chunks"])
+            count = len(json.loads(self.store.files.read(job.id, stage.each or ""))["chunks"])
             steps.scatter(database, job.id, stage.name, count=count)
         items = steps.take_next(database, job.id, stage.name, window=self.capacity.window(stage.queue), anew=anew)
         for n, item in enumerate(items):

@@ -211,8 +211,7 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
 
 def _describe(store: Store, job_id: str, name: str) -> None:
     """Take what a stage found out over into the record."""
-    with store.files.open(job_id, name) as stream:
-        facts = json.load(stream)
+    facts = json.loads(store.files.read(job_id, name))
     jobs.describe(store.database, job_id, facts)
     if "duration" in facts and usage.used_up(store.database, job_id):
         # At submission nobody knew how long it is.

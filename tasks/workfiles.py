@@ -63,8 +63,7 @@ class WorkFiles:
 
     def read(self, name: str, kind: type[_D]) -> _D:
         """A declared input as a document."""
-        with self.open(name) as stream:
-            return kind.model_validate_json(stream.read())
+        return kind.model_validate_json(self._storage.read(self._job_id, self._declared(name)))
 
     def target(self, name: str) -> Path:
         """Where to write a declared output."""

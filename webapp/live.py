@@ -106,8 +106,7 @@ class LiveSegments:
                     yield segment
 
     def _read(self, name: str) -> bytes:
-        with self._s.store.files.open(self._job_id, name) as stream:
-            return stream.read()
+        return self._s.store.files.read(self._job_id, name)
 
 
 def _author(s: Services, name: str) -> str | None:

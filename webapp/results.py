@@ -198,8 +198,7 @@ def _bytes(s: Services, job: Job, made: Format, asked: StyleOptions) -> bytes:
     as_made = not job.speaker_names and (look.style() == own.style() or not made.subtitle)
     if as_made and made.name in job.options.get("formats", ()):
         try:
-            with s.store.files.open(job.id, export_name(made.name)) as stream:
-                return stream.read()
+            return s.store.files.read(job.id, export_name(made.name))
         except FileNotFoundError:
             pass
     with open_transcript(s, job) as stream:
