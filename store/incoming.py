@@ -46,11 +46,21 @@ class Upload:
         return self._hash.hexdigest()
 
     def keep(self) -> None:
-        """Finish: from now on the file is there under its name."""
-        with self._storage.noticing():
-            self._stream.close()
-            if self._aside is not None:
-                self._storage.fs.mv(self._aside, self._target)
+        """Finish: from now on the file is there under its name.
+
+        Raises:
+            StorageFull: The disk is full.
+            StorageAway: It is not there any more.
+        """
+        try:
+            with self._storage.noticing():
+                self._stream.close()
+                if self._aside is not None:
+                    self._storage.fs.mv(self._aside, self._target)
+        except BaseException:
+            # Else the library would try once more when it is forgotten.
+            self.drop()
+            raise
         self._kept = True
 
     def drop(self) -> None:
