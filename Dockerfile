@@ -5,11 +5,13 @@
 #   gpu      the same with the CUDA libraries, for NVIDIA GPUs
 #   diarise  the queue diarise, with PyTorch
 #   proxy    Caddy in front of it all
+#   s3       SeaweedFS, for those who have no object storage yet
 #
 # Python's packages are in /opt/longhand and the program is in /app, both root's. The program runs as a user of its own,
 # who may write to /data and /models. Every Python image will do that is a Debian with Python 3.11 or 3.12.
 ARG PYTHON_IMAGE=python:3.12-slim-trixie
 ARG CADDY_IMAGE=caddy:2
+ARG SEAWEEDFS_IMAGE=chrislusf/seaweedfs:4.47
 
 # What installs stays behind, pip included.
 FROM ${PYTHON_IMAGE} AS build
@@ -103,3 +105,8 @@ COPY deploy/caddy/Caddyfile /etc/caddy/Caddyfile
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
 USER 10001:10001
 CMD ["/usr/local/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
+
+FROM ${SEAWEEDFS_IMAGE} AS s3
+# Its own start would need root, to hand the volume over.
+RUN mkdir -p /data && chown 10001:10001 /data
+USER 10001:10001

@@ -25,6 +25,17 @@ keep database_url "postgresql+psycopg://longhand:$(cat secrets/postgres_password
 keep redis_password "$(random 24)"
 keep redis_url "redis://:$(cat secrets/redis_password)@redis:6379/0"
 keep grafana_password "$(random 18)"
+# The bundled object storage, and its one client in the form of aws_credentials; both are made from the same two words.
+if [ ! -e secrets/s3_identities ]; then
+    key="$(random 10)" secret="$(random 24)"
+    rm -f secrets/s3_credentials
+    keep s3_credentials "[default]
+aws_access_key_id = $key
+aws_secret_access_key = $secret"
+    keep s3_identities '{"identities": [{"name": "longhand",
+  "credentials": [{"accessKey": "'"$key"'", "secretKey": "'"$secret"'"}],
+  "actions": ["Read:recordings", "Write:recordings", "List:recordings"]}]}'
+fi
 # Yours to fill in: a token of the Hugging Face hub, and credentials for S3 as Amazon's tools write them.
 keep hf_token ""
 keep aws_credentials ""

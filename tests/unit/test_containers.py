@@ -1,5 +1,7 @@
 """What can be said of the containers without an engine: nothing is left open, and they run what `longhand up` runs."""
 
+import configparser
+import json
 import re
 import shlex
 import stat
@@ -21,9 +23,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OURS = {"web", "cpu", "net", "gpu", "cuda", "diarise", "beat", "flower", "migrate"}
-OTHERS = {"redis", "postgres", "proxy", "prometheus", "grafana"}
+OTHERS = {"redis", "postgres", "s3", "proxy", "prometheus", "grafana"}
 BEGINNING = {None: {*OURS, "redis", "postgres"} - {"cuda", "diarise"}, "gpu": {"cuda"}, "diarise": {"diarise"},
-             "tls": {"proxy"}, "monitoring": {"prometheus", "grafana"}}  # fmt: skip
+             "tls": {"proxy"}, "s3": {"s3"}, "monitoring": {"prometheus", "grafana"}}  # fmt: skip
 
 
 def filled(text: str) -> str:
@@ -139,6 +141,7 @@ def test_every_setting_can_be_set() -> None:
     assert keeping & known == known - elsewhere
     assert {name for name in keeping - known if not name.startswith("OTEL_")} == {
         "REDIS_URL_FILE", "DATABASE_URL_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL", "AWS_REGION",
+        "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
     }  # fmt: skip
 
 
@@ -181,7 +184,7 @@ def test_secrets_are_made_once_for_their_owner(checkout: Path, monkeypatch: pyte
     said = make(checkout)
     folder = checkout / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "nobody else gets in"
-    assert {path.name for path in folder.iterdir()} == set(COMPOSE["secrets"])
+    assert {path.name for path in folder.iterdir()} == set(COMPOSE["secrets"]) | {"s3_credentials"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}, "containers' users read them"
     assert (checkout / ".env").read_text() == "WHISPER_MODELS=demo\nSECRETS_DIR=./secrets\n"
     contents = {path.name: path.read_text() for path in folder.iterdir()}
@@ -199,6 +202,22 @@ def test_secrets_are_made_once_for_their_owner(checkout: Path, monkeypatch: pyte
     assert settings.api_key and settings.flower_password and settings.webhook_secret
     assert contents["redis_password"].strip() in settings.redis_url
     assert contents["postgres_password"].strip() in str(settings.database_url)
+
+
+def test_the_bundled_object_storage_knows_its_client_and_is_open_to_nobody_else(checkout: Path) -> None:
+    make(checkout)
+    told = json.loads((checkout / "secrets" / "s3_identities").read_text())["identities"]
+    client = configparser.ConfigParser()
+    client.read(checkout / "secrets" / "s3_credentials")
+    assert [one["credentials"] for one in told] == [
+        [{"accessKey": client["default"]["aws_access_key_id"], "secretKey": client["default"]["aws_secret_access_key"]}]
+    ]
+    assert {action.partition(":")[2] for action in told[0]["actions"]} == {"recordings"}
+    (script,) = SERVICES["s3"]["command"]
+    assert "-ip.bind=127.0.0.1" in script and "-s3.ip.bind=0.0.0.0" in script
+    assert "-s3.port.iceberg=0 -s3.port.lance=0" in script and "-s3.iam=false" in script, "further doors it would open"
+    assert SERVICES["s3"]["networks"] == ["inner"] and "ports" not in SERVICES["s3"]
+    assert subprocess.run(["sh", "-n", "-c", script.replace("$$", "$")], check=False).returncode == 0
 
 
 def test_no_two_installations_have_the_same_secrets(tmp_path: Path) -> None:
