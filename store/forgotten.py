@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from store.file_errors import StorageAway
 from store.files import HERE, Storage
 
 
@@ -27,10 +28,12 @@ def forgotten(storage: Storage, *, seconds: float, known: Callable[[str], bool])
 
 
 def abandon(storage: Storage, *, seconds: float) -> None:
-    """End what was begun this long ago and never finished, where that is seen in no folder but paid for."""
+    """End what was begun this long ago and never finished, where that is seen in no folder but paid for.
+
+    Not every store can tell of it, and not every key may ask: a rule of the bucket can do the same.
+    """
     if storage.s3:
-        # Not everybody may look; a rule of the bucket can do the same.
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(StorageAway), storage.noticing():
             storage.s3.abandon(storage.root, datetime.now(UTC) - timedelta(seconds=seconds))
 
 

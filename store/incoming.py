@@ -45,6 +45,11 @@ class Upload:
         """Hash of what was written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether something is there even after ``drop``: the file, if it was kept before, or its folder on a disk."""
+        return self._kept or self._aside is not None
+
     def keep(self) -> None:
         """Finish: from now on the file is there under its name.
 

@@ -21,10 +21,12 @@ _SENDING = 4
 """Parts of a finished file that are sent at the same time."""
 _CONNECT_SECONDS = 3
 _SILENCE_SECONDS = 8
-_LOOKING = frozenset({"head_bucket", "head_object", "get_object", "list_objects_v2"})
-_LOOK_SECONDS = 20.0
-_CHANGE_SECONDS = 120.0
-"""A part on a slow line takes its time, and so does making one file of thousands of parts."""
+_SECONDS = 20.0
+_BYTES_PER_SECOND = 128 << 10
+"""A slower line takes no parts."""
+_LONG = frozenset({"complete_multipart_upload", "copy_object"})
+_LONG_SECONDS = 120.0
+"""To make one file of thousands of parts takes a while."""
 _CONNECTIONS = 50
 
 
@@ -34,7 +36,8 @@ class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
     retries = 1  # besides those of the connection itself: to sit out an outage is the callers', who know how long
 
     async def _call_s3(self, method: str, *given: Any, **named: Any) -> Any:
-        seconds = _LOOK_SECONDS if method in _LOOKING else _CHANGE_SECONDS
+        sent = len(named.get("Body") or b"")
+        seconds = _LONG_SECONDS if method in _LONG else _SECONDS + sent / _BYTES_PER_SECOND
         try:
             # Its own limits do not count while a request is being sent.
             async with asyncio.timeout(seconds) as limit:

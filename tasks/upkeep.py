@@ -110,12 +110,12 @@ def remove_forgotten(worker: Worker) -> None:
     ended = standing.ended_in_vain(store.database, after=until, before=after)
     _each("remove temporary files of", ended, lambda job_id: _remove_temporary(worker, job_id, temporary))
     _each("remove the files of", list(forgotten(store.files, seconds=FORGOTTEN_SECONDS, known=known)), delete)
-    abandon(store.files, seconds=FORGOTTEN_SECONDS)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
         # A run may end, and take its folder along, while we look.
         with contextlib.suppress(FileNotFoundError):
             _remove_scratch(worker, folder, before)
+    abandon(store.files, seconds=FORGOTTEN_SECONDS)
 
 
 def _remove_temporary(worker: Worker, job_id: str, names: list[str]) -> None:

@@ -41,6 +41,7 @@ class Hub:
         self.process = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=_NULL)
         self.seen: dict[str, set[str]] = defaultdict(set)
         """Whoever has called, by server."""
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -82,7 +83,9 @@ class Hub:
         port = found[0].getsockname()[1]
 
         async def serve() -> None:
-            await asyncio.start_server(lambda r, w: self._pass_on(name, server, r, w), sock=found[0])
+            self._servers.append(
+                await asyncio.start_server(lambda r, w: self._pass_on(name, server, r, w), sock=found[0])
+            )
 
         asyncio.run_coroutine_threadsafe(serve(), self._loop).result(20)
         return f"{_HUB}:{port}"
@@ -91,7 +94,7 @@ class Hub:
         self, name: str, server: Path | int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.seen[name].add(writer.get_extra_info("peername")[0])
-        with contextlib.suppress(OSError):
+        try:
             if isinstance(server, Path):
                 ours, theirs = await asyncio.open_unix_connection(server)
             else:
@@ -100,13 +103,19 @@ class Hub:
                 await asyncio.gather(_pump(reader, theirs), _pump(ours, writer))
             finally:
                 theirs.close()
-        writer.close()
+        except (OSError, asyncio.CancelledError):
+            return  # the end of the server, or of us
+        finally:
+            writer.close()
 
     async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # what was closed ends in the next rounds of the loop
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -106,9 +106,9 @@ class S3Server:
             text = log.read().decode(errors="replace")
         return [(method, address, int(status)) for method, address, status in _REQUEST.findall(text)]
 
-    def counted(self, since: int = 0) -> Counter[str]:
+    def counted(self, since: int = 0, *, about: str = "") -> Counter[str]:
         """How many requests of each kind there were since a mark, as they are paid for."""
-        return Counter(_kind(method, address) for method, address, _ in self.requests(since))
+        return Counter(_kind(method, address) for method, address, _ in self.requests(since) if about in address)
 
     def pause(self) -> None:
         """It answers nobody; connections stay."""

@@ -131,7 +131,7 @@ def received_bare(request: Request, store: Store, *, name: str, max_bytes: int) 
         yield Recording(job_id, name, upload.size, upload.sha256)
     except BaseException:
         upload.drop()
-        if not _may_be_a_job(store.database, job_id):
+        if upload.left_behind and not _may_be_a_job(store.database, job_id):
             store.files.delete(job_id)
         raise
 
@@ -174,7 +174,8 @@ class _FormReader:
         if self._file is not None:
             job_id, _, upload = self._file
             upload.drop()
-            self._storage.delete(job_id)
+            if upload.left_behind:
+                self._storage.delete(job_id)
         for recording in self._form.files:
             if not _may_be_a_job(database, recording.id):
                 self._storage.delete(recording.id)
