@@ -17,7 +17,7 @@ from botocore.config import Config
 from tests.stack import until
 
 REGION = "eu-central-1"
-BUCKET = "recordings"
+BUCKET = "longhand-files"
 PREFIX = "jobs"
 ALL = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
 _LISTENS = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")

@@ -69,13 +69,6 @@ class Spread(Stack):
 
 
 @pytest.fixture(scope="module")
-def record(postgres: PostgresServer) -> Iterator[Database]:
-    found = Database(postgres.create())
-    yield found
-    found.engine.dispose()
-
-
-@pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, record: Database) -> Iterator[Spread]:
     folder = tmp_path_factory.mktemp("spread") / "stack"
     folder.mkdir()
@@ -89,7 +82,7 @@ def spread(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, r
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("talk")
     recordings.recording(30, seed=7).write(folder / "part.wav")
     with wave.open(str(folder / "part.wav")) as part, wave.open(str(folder / "talk.wav"), "wb") as whole:
@@ -117,8 +110,8 @@ def test_neither_sees_what_the_other_or_we_keep(spread: Spread) -> None:
         assert "default" not in host.run("ip", "route").stdout, "there is no way anywhere else"
 
 
-def test_a_job_of_both_ends_although_one_of_them_dies(spread: Spread, record: Database, talk: Path) -> None:
-    undisturbed = spread.run(talk, **OPTIONS)
+def test_a_job_of_both_ends_although_one_of_them_dies(spread: Spread, record: Database, long_talk: Path) -> None:
+    undisturbed = spread.run(long_talk, **OPTIONS)
     assert undisturbed["status"] == "done", undisturbed
     found = chunks(record, undisturbed["id"])
     assert {chunk.worker for chunk in found} == {"gpu@host1", "gpu@host2"} and len(found) >= CHUNKS - 1
@@ -126,7 +119,7 @@ def test_a_job_of_both_ends_although_one_of_them_dies(spread: Spread, record: Da
     addresses = {host.address for host in spread.hosts}
     assert spread.hub.seen == {"redis": addresses, "postgres": addresses, "s3": addresses}, "each came by the network"
 
-    job_id = spread.post(talk, **OPTIONS)["id"]
+    job_id = spread.post(long_talk, **OPTIONS)["id"]
 
     def busy() -> set[int]:
         """What host 1 is in the middle of, once both have done something."""

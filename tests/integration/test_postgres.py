@@ -17,7 +17,6 @@ from sqlalchemy import select
 
 from store.database import Database
 from store.models import WHOLE, Step
-from tests import recordings
 from tests.postgres_server import PostgresServer
 from tests.stack import ROOT, Stack, until
 
@@ -26,13 +25,6 @@ ANSWER_SECONDS = 8
 """No answer takes longer while the database is away."""
 OPTIONS: dict[str, Any] = {"chunk_seconds": 30, "temperature": 0.0}
 CLIP = (ROOT / "models" / "demo" / "sample.flac").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def record(postgres: PostgresServer) -> Iterator[Database]:
-    found = Database(postgres.create())
-    yield found
-    found.engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +37,6 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory, record: Database) -> I
     }  # fmt: skip
     with Stack(folder, cpu_children=1, net_threads=2, beat=True, **env) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seventy seconds: three chunks."""
-    path = tmp_path_factory.mktemp("talk") / "talk.wav"
-    recordings.recording(70, seed=7).write(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -77,14 +77,6 @@ def attempts(stack: Stack, job_id: str) -> dict[tuple[str, int], int]:
 
 
 @pytest.fixture(scope="session")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seventy seconds: three chunks."""
-    path = tmp_path_factory.mktemp("talk") / "talk.wav"
-    recordings.recording(70, seed=7).write(path)
-    return path
-
-
-@pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds: one chunk."""
     path = tmp_path_factory.mktemp("clip") / "clip.wav"
