@@ -108,7 +108,7 @@ ALL = with_more(FEW, {
                  "DIARISATION": "on", "ENABLE_TRACING": True, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
     "secrets": {"values": {"hf_token": "hf_secret", "otlp_headers": "authorization=secret",
                            "broker_url": "amqps://u:p-broker@broker/v", "aws_credentials": "[default]\nx = p-store\n"}},
-    "storage": {"endpointUrl": "https://s3.example.org", "region": "eu-central-1"},
+    "storage": {"endpointUrl": "https://s3.example.org", "region": "eu-central-1", "checksums": "when_required"},
     "models": {"persistence": {"enabled": True}},
     "web": {"autoscaling": {"kind": "cpu"}},
     "workers": {

@@ -65,7 +65,8 @@ def test_what_is_bounded_and_which_images_are_used_is_as_in_compose() -> None:
 
 def test_every_setting_can_be_given_and_arrives() -> None:
     given = {name: value for name, value in COMPOSE["x-keeping"].items() if value is None}
-    settings = set(given) - {"STORAGE_URL", "AWS_ENDPOINT_URL", "AWS_REGION", "OTEL_EXPORTER_OTLP_HEADERS"}
+    of_storage = {"STORAGE_URL", *(name for name in given if name.startswith("AWS_"))}
+    settings = set(given) - of_storage - {"OTEL_EXPORTER_OTLP_HEADERS"}
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert set(schema["properties"]["settings"]["properties"]) == settings
     objects = made("all")
@@ -85,6 +86,8 @@ def test_every_setting_can_be_given_and_arrives() -> None:
         if name not in {"beat", "flower"}:
             assert own["STORAGE_URL"] == "s3://bucket/prefix" and own["AWS_REGION"] == "eu-central-1"
             assert own["AWS_ENDPOINT_URL"] == "https://s3.example.org"
+            assert own["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
+            assert own.keys() >= of_storage
 
 
 def test_the_settings_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ seccompProfile: {type: RuntimeDefault}
 {{- with $root.Values.storage.region }}
 - {name: AWS_REGION, value: {{ . | quote }}}
 {{- end }}
+{{- with $root.Values.storage.checksums }}
+- {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: {{ . }}}
+- {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: {{ . }}}
+{{- end }}
 {{- else }}
 - {name: STORAGE_URL, value: file:///storage/jobs}
 {{- end }}
