@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.nursery import Forked
 from tests.stack import KEY, ROOT, RedisServer, until
 from tests.unit.webapp.conftest import AUTH
 
@@ -26,7 +27,7 @@ FORM = {**AUTH, "Content-Type": "multipart/form-data; boundary=B0"}
 
 @dataclass
 class Server:
-    process: subprocess.Popen[bytes]
+    process: Forked
     port: int
     storage: Path
 
@@ -54,9 +55,7 @@ def start(folder: Path, redis_url: str, config: Path = ROOT / "config" / "gunico
     env = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "DATA_DIR": str(folder / "data")}
     env |= {"REDIS_URL": redis_url, "API_KEY": KEY, "BIND_PORT": str(port), "WHISPER_MODELS": "demo"}
     env |= {name: str(value) for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "gunicorn", "-c", str(config), "webapp.main:app"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+    process = Forked(["gunicorn", "-c", str(config), "webapp.main:app"], env=env, cwd=folder, log=folder / "log")
     server = Server(process, port, folder / "data" / "jobs")
     until(lambda: httpx.get(f"{server.url}/health/live").is_success, 30, "gunicorn", (httpx.HTTPError,))
     return server
