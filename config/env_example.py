@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -33,7 +33,7 @@ def kind(annotation: Any) -> str:
     """What a setting of this type takes, in words."""
     if get_origin(annotation) is Literal:
         return " | ".join(get_args(annotation))
-    if get_origin(annotation) in {types.UnionType, Annotated}:
+    if get_origin(annotation) in {types.UnionType, Union, Annotated}:
         return kind(get_args(annotation)[0])
     if get_origin(annotation) is list:
         return "comma-separated list"

@@ -3,10 +3,8 @@
 ``.env.example`` is made from this file: ``python -m config.settings > .env.example``.
 """
 
-import base64
 import ipaddress
 import json
-import re
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +20,14 @@ from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
 from config.storage import storage_address
 from config.tracing import lacks
+from config.values import rates, signing_secret
 
-_RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
-"""One limit, as the limiter of the API understands it; that one is not installed where workers run."""
 Names = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
 Aliases = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[list[str], NoDecode, AfterValidator(origins)]
+Rates = Annotated[str, AfterValidator(rates)]
+SigningSecret = Annotated[SecretStr, AfterValidator(signing_secret)]
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 
@@ -84,9 +83,9 @@ class Settings(BaseSettings):
     # Access
     api_key: SecretStr | None = Field(None, min_length=8)
     """The first, administrating key. Without one the server answers on loopback only."""
-    rate_limit: str | None = None
+    rate_limit: Rates | None = None
     """Requests that each key may make when it has no figure of its own, such as 600/minute; unset: no limit."""
-    webhook_secret: SecretStr | None = None
+    webhook_secret: SigningSecret | None = None
     """Signs the webhooks of jobs made with API_KEY: whsec_ and base64 of 24 to 64 bytes. Other keys have their own."""
     allow_private_urls: bool = False
     """Whether recordings may be fetched from, and webhooks sent to, addresses that are not public; for closed networks."""  # noqa: E501
@@ -200,30 +199,6 @@ class Settings(BaseSettings):
         if any(not sep or not name.strip() or not target.strip() for name, sep, target in pairs):
             raise ValueError("write aliases as name=model,name=model or as a JSON object")
         return {name.strip(): target.strip() for name, _, target in pairs}
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _signs(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        text = value.get_secret_value()
-        encoded = text.removeprefix("whsec_").rstrip("=")  # the padding is often left out
-        try:
-            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-        except ValueError:
-            key = b""
-        if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
-            raise ValueError("write whsec_ and base64 of 24 to 64 bytes, as `openssl rand -base64 32` makes it")
-        return value
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _rate(cls, value: str | None) -> str | None:
-        if value is not None and not all(
-            re.fullmatch(_RATE, part.strip().lower()) for part in re.split("[,;|]", value)
-        ):
-            raise ValueError("write a number and a time, such as 600/minute, or several with commas between them")
-        return value
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -1,0 +1,37 @@
+"""What a setting that is more than a number has to look like."""
+
+import base64
+import re
+
+from pydantic import SecretStr
+
+_RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
+"""One limit, as the limiter of the API understands it; that one is not installed where workers run."""
+
+
+def rates(value: str) -> str:
+    """One or more request rates.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    if not all(re.fullmatch(_RATE, part.strip().lower()) for part in re.split("[,;|]", value)):
+        raise ValueError("write a number and a time, such as 600/minute, or several with commas between them")
+    return value
+
+
+def signing_secret(value: SecretStr) -> SecretStr:
+    """A key for signing webhooks, as Standard Webhooks writes it.
+
+    Raises:
+        ValueError: It is something else, too short or too long.
+    """
+    text = value.get_secret_value()
+    encoded = text.removeprefix("whsec_").rstrip("=")  # the padding is often left out
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("write whsec_ and base64 of 24 to 64 bytes, as `openssl rand -base64 32` makes it")
+    return value
