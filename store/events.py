@@ -5,6 +5,7 @@ Nothing here is the truth. If Redis is emptied, progress jumps to the last finis
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -206,6 +207,24 @@ class Events:
     def remember(self) -> None:
         """Leave a mark that is gone if Redis is emptied or replaced."""
         self._client.set(f"{PREFIX}epoch", f"{time.time():.0f}", nx=True)
+
+    def looked_after(self) -> None:
+        """Note that upkeep has just looked after all jobs."""
+        self._client.set(f"{PREFIX}upkeep", self._time())
+
+    def since_looked_after(self) -> float:
+        """Seconds since then; infinitely many if it has not happened since Redis began.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        at = cast("str | None", self._client.get(f"{PREFIX}upkeep"))
+        return math.inf if at is None else max(0.0, self._time() - float(at))
+
+    def _time(self) -> float:
+        """By the clock of Redis, which is everybody's."""
+        seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1e6
 
 
 def _live(found: dict[str, str]) -> Live:

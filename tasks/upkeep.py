@@ -81,6 +81,7 @@ def look_after_jobs(worker: Worker) -> None:
 
         _each("delete job", expired, delete)
     _each("delete upload", uploads.expired(store.database), lambda upload_id: _delete_upload(worker, upload_id))
+    store.events.looked_after()
 
 
 def _abandoned(worker: Worker) -> list[str]:

@@ -106,6 +106,9 @@ class Figures(Collector):
             yield from _of_queues(found["queues"])
         if found["workers"] is not None:
             yield from _of_workers(self._s, found["workers"])
+        if found["upkeep"] is not None:
+            text = "How long ago all jobs were last looked after (UPKEEP_SECONDS); +Inf: not since Redis began."
+            yield GaugeMetricFamily("longhand_upkeep_age_seconds", text, found["upkeep"])
         if found["requests"] is not None:
             yield latency.family(found["requests"])
 

@@ -139,7 +139,7 @@ BOARD = dashboard(
                 '{stage=~"$stage"}[$__rate_interval])) > 0',
                 "{{stage}}: {{reason}}",
             ),
-            unit="short", stacked=True, bars=True,
+            unit="short", width=8, stacked=True, bars=True,
         ),
         lines(
             "Workers lost in the middle of work",
@@ -148,7 +148,13 @@ BOARD = dashboard(
                 'sum by (stage, how) (increase(longhand_leases_lost_total{stage=~"$stage"}[$__rate_interval])) > 0',
                 "{{stage}}: {{how}}",
             ),
-            unit="short", stacked=True, bars=True,
+            unit="short", width=8, stacked=True, bars=True,
+        ),
+        lines(
+            "Since upkeep",
+            "Beat has a cpu worker look after all jobs every UPKEEP_SECONDS. If this only grows, one of them is gone.",
+            query("min(longhand_upkeep_age_seconds)", "since upkeep"),
+            unit="s", width=8,
         ),
         table(
             "Models in memory",

@@ -1,5 +1,6 @@
 """What beat's tasks find and mend: over a real record, real files and a real broker, with nobody working."""
 
+import math
 import os
 import threading
 import time
@@ -62,7 +63,9 @@ def ago(**by: float) -> object:
 def test_a_job_whose_message_was_lost_is_queued_again_once(worker: Worker) -> None:
     lost = job(worker, submitted_at=ago(minutes=5))
     young = job(worker)
+    assert worker.store.events.since_looked_after() == math.inf
     upkeep.look_after_jobs(worker)
+    assert worker.store.events.since_looked_after() < 60
     assert worker.flow.waiting() == 1
     upkeep.look_after_jobs(worker)
     assert worker.flow.waiting() == 1, f"{lost} was just queued, {young} is too young"

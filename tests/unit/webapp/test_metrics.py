@@ -1,5 +1,6 @@
 """Figures for Prometheus: what they say, in both formats, with parts away, and to whom."""
 
+import math
 import secrets
 import shutil
 import threading
@@ -72,7 +73,15 @@ def test_an_installation_without_jobs(client: FlaskClient, ask: Callable[[], Rea
             assert figure("queue_oldest_message_seconds", queue=queue, priority=priority) == 0
     assert figure("jobs_ended_total", outcome="done", code="") == 0
     assert figure("jobs_oldest_queued_seconds") == 0
+    assert figure("upkeep_age_seconds") == math.inf, "there was none yet"
     assert "longhand_gpu" not in client.get("/metrics", headers=AUTH).text
+
+
+def test_how_long_ago_upkeep_was(services: Services, ask: Callable[[], Reading]) -> None:
+    services.store.events.looked_after()
+    assert 0 <= (ask()("upkeep_age_seconds") or 0) < 60
+    services.store.events._client.set("longhand:upkeep", services.store.events._time() - 700)
+    assert 700 <= (ask()("upkeep_age_seconds") or 0) < 760
 
 
 def test_jobs_and_what_they_used_outlive_them(
