@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cli.backups.command import in_sentences, no_record_file, remade, settings_for, stages_of, this_version
+from cli.backups.command import in_sentences, no_record_file, remade, see_storage, settings_for, stages_of, this_version
 from cli.backups.progress import Counter, amount
 from cli.backups.reading import BackupTrouble
 from cli.backups.taking import Order, Taken, prune, take
@@ -33,6 +33,12 @@ def backup(folder: Path, keep: int | None, with_secrets: bool, data_dir: Path | 
         finally:
             counter.end()
         _tell(taken, settings, with_secrets=with_secrets)
+        if taken.bare:
+            raise BackupTrouble(
+                f"{len(taken.bare):,} finished jobs have no files, such as {taken.bare[0]}: is the disk with the "
+                "recordings the right one? The backup was kept, and no older one was deleted. Jobs whose files are "
+                "lost for good can be deleted (`longhand jobs delete`)."
+            )
         if keep is not None and (deleted := prune(taken.folder, keep=keep)):
             click.echo(f"Older backups deleted: {deleted}.")
 
@@ -40,6 +46,7 @@ def backup(folder: Path, keep: int | None, with_secrets: bool, data_dir: Path | 
 def _take(settings: Settings, folder: Path, *, with_secrets: bool, counter: Counter) -> Taken:
     if no_record_file(settings):
         raise snapshot.NoRecord
+    see_storage(settings)
     secrets = settings.data_dir / FILE if with_secrets else None
     if secrets is not None and not secrets.is_file():
         raise BackupTrouble(

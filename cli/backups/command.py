@@ -5,6 +5,7 @@ import errno
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import click
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from config.settings import Settings
 from pipelines.stage import Stage, StageError, discover
 from store import snapshot
 from store.file_errors import FULL, StorageAway, StorageFull
+from store.files import HERE
 
 
 def settings_for(data_dir: Path | None) -> Settings:
@@ -64,6 +66,19 @@ def no_record_file(settings: Settings) -> bool:
     return False
 
 
+def see_storage(settings: Settings) -> None:
+    """See, before anything is made, that the disk with the recordings is there.
+
+    Raises:
+        StorageAway: It is not; what is there in its place would be taken for an empty one.
+    """
+    parts = urlsplit(settings.storage)
+    place = Path(unquote(parts.path))
+    # One that an older version has made may be without a sign.
+    if parts.scheme == "file" and not (place / HERE).is_dir() and not (place.is_dir() and any(place.iterdir())):
+        raise StorageAway("the place where files are kept is not there")
+
+
 @contextlib.contextmanager
 def in_sentences(full: str) -> Iterator[None]:
     """Tell what went wrong in one sentence each, with exit code 1.
@@ -87,7 +102,7 @@ def in_sentences(full: str) -> Iterator[None]:
         raise click.ClickException(full) from error
     except StorageAway as error:
         raise click.ClickException(
-            "The place where recordings are kept cannot be reached: see STORAGE_URL, and DATA_DIR."
+            "The place where recordings are kept cannot be reached: is its disk mounted? See STORAGE_URL, and DATA_DIR."
         ) from error
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
         raise click.ClickException(

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,8 @@ class Taken:
     manifest: Manifest
     new_bytes: int
     """Of files that the one before did not have."""
+    bare: list[str]
+    """Jobs that are done, and of which there is no file."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class _Ids:
     """Whose files are wanted."""
 
     active: list[str] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
     uploads: dict[str, None] = field(default_factory=dict)
 
 
@@ -65,11 +68,12 @@ def take(store: Store, order: Order, *, told: Told) -> Taken:
     """Make a backup of a running installation.
 
     Raises:
-        BackupTrouble: Another is being made in the same folder.
+        BackupTrouble: Another is being made in that folder; recordings are kept there; or all recordings are gone.
         store.snapshot.NoRecord: There is nothing to back up.
         store.snapshot.TooNew: This version does not know the tables.
         OSError: The folder cannot be written.
     """
+    _outside(order.into, store)
     with _alone(order.into):
         for left in order.into.glob(f".*{_PARTIAL}"):
             shutil.rmtree(left)
@@ -86,7 +90,7 @@ def take(store: Store, order: Order, *, told: Told) -> Taken:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return Taken(order.into / name, taken.manifest, taken.new_bytes)
+        return replace(taken, folder=order.into / name)
 
 
 def prune(made: Path, *, keep: int) -> int:
@@ -121,6 +125,7 @@ class _Taking:
         deleted = list(self._deleted())
         for job_id in deleted:
             shutil.rmtree(self._folder / FILES / job_id, ignore_errors=True)
+        bare = self._bare(ids, deleted)
         secrets = self._secrets()
         manifest = Manifest(
             longhand=self._order.longhand, revision=revision, began_at=began, ended_at=datetime.now(UTC),
@@ -128,7 +133,17 @@ class _Taking:
         )  # fmt: skip
         with _created(self._folder / MANIFEST) as file:
             file.write(manifest.model_dump_json(indent=2).encode())
-        return Taken(self._folder, manifest, self._new)
+        return Taken(self._folder, manifest, self._new, bare)
+
+    def _bare(self, ids: _Ids, deleted: list[str]) -> list[str]:
+        done = ids.done.difference(deleted)
+        bare = sorted(job_id for job_id in done if not (self._folder / FILES / job_id).is_dir())
+        if bare and len(bare) == len(done):
+            raise BackupTrouble(
+                "No finished job has a file: is the disk with the recordings mounted (STORAGE_URL, DATA_DIR)? "
+                "Nothing of this backup was kept."
+            )
+        return bare
 
     def _rows(self, moment: Snapshot, table: str, ids: _Ids) -> Rows:
         path, count = self._record(table), 0
@@ -140,6 +155,8 @@ class _Taking:
                     ids.uploads[row["id"]] = None
                 elif table == "jobs" and row["status"] in ACTIVE:
                     ids.active.append(row["id"])
+                elif table == "jobs" and row["status"] == "done":
+                    ids.done.add(row["id"])
         return Rows(count=count, sha256=measure(path)[1])
 
     def _files(self, ids: _Ids) -> Files:
@@ -186,7 +203,7 @@ class _Taking:
                 kept.append(old)
             elif (copied := self._copy_one(job_id, one, path)) is not None:
                 kept.append(copied)
-                new += copied.size
+                new += 0 if old is not None and self._the_same_after_all(job_id, old, copied, path) else copied.size
         return Line(job=job_id, files=kept), new
 
     def _copy_one(self, job_id: str, one: Held, path: Path) -> Kept | None:
@@ -200,6 +217,20 @@ class _Taking:
             path.unlink(missing_ok=True)
             return None
         return Kept(name=one.name, size=size, sha256=sha256, mark=one.mark)
+
+    def _the_same_after_all(self, job_id: str, before: Kept, copied: Kept, path: Path) -> bool:
+        """Give a copy's room back if the backup before has it: after a restore, or a move, all marks are others."""
+        if self._before is None or before.sha256 != copied.sha256:
+            return False
+        aside = path.with_name(f"{path.name}.old")
+        with contextlib.suppress(OSError, BackupTrouble):
+            old = self._before.path(job_id, before.name)
+            # A sound copy never gives way to one that has been damaged since.
+            if measure(old) == (copied.size, copied.sha256):
+                aside.hardlink_to(old)
+                aside.replace(path)
+                return True
+        return False
 
     def _linked(self, job_id: str, before: Kept, path: Path) -> bool:
         """Whether the copy of the backup before serves this one as well."""
@@ -234,6 +265,14 @@ class _Taking:
 
 def _same(one: Held, before: Kept) -> bool:
     return one.mark is not None and (one.mark, one.size) == (before.mark, before.size)
+
+
+def _outside(into: Path, store: Store) -> None:
+    if store.files.local and into.resolve().is_relative_to(store.files.local.resolve()):
+        raise BackupTrouble(
+            "That folder is among the recordings, where everything that belongs to no job is deleted: choose another, "
+            "on another disk if there is one."
+        )
 
 
 @contextlib.contextmanager

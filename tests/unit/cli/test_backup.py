@@ -132,6 +132,8 @@ def test_every_row_and_file_comes_back_in_whichever_database(
     store: Store, run: Run, tmp_path: Path, request: pytest.FixtureRequest, to: str
 ) -> None:
     fill(store.database)
+    for job_id in ("job0", "job1"):
+        write(store, job_id, "source", b"odd")
     over(store, source=b"\0\xff" * 700_000, segments__0_json=b"{}", exports__transcript_srt=b"1\n")
     made = run("backup", "kept", "--keep", "3")
     assert made.exit_code == 0, made.output
@@ -214,6 +216,58 @@ def test_a_backup_takes_little_room_for_what_the_one_before_has(store: Store, ru
     assert copies[0].samefile(copies[1]) and copies[0].stat().st_nlink == 2
     assert (newer / "files" / other / "source").read_bytes() == b"c" * 5000
     assert run("restore", older, "--check").exit_code == 0 and run("restore", "kept", "--check").exit_code == 0
+
+
+@pytest.mark.sqlite
+def test_what_was_moved_takes_no_room_again_unless_the_older_copy_is_damaged(
+    store: Store, run: Run, tmp_path: Path
+) -> None:
+    sound, rotten = over(store, source=b"a" * 5000), over(store, source=b"b" * 6000)
+    assert run("backup", "kept").exit_code == 0
+    for job_id in (sound, rotten):  # as after a restore: new files with the same content
+        moved = tmp_path / "data" / "jobs" / job_id / "source"
+        shutil.copy(moved, moved.with_name("aside"))
+        moved.with_name("aside").replace(moved)
+    (first,) = whole(tmp_path / "kept")
+    (first / "files" / rotten / "source").write_bytes(b"b" * 5999 + b"x")
+    again = run("backup", "kept")
+    assert "(6.0 kB of it new)" in again.output, again.output
+    newer = whole(tmp_path / "kept")[1]
+    assert (newer / "files" / sound / "source").samefile(first / "files" / sound / "source")
+    assert [one.name for one in (newer / "files" / sound).iterdir()] == ["source"]
+    assert run("restore", newer, "--check").exit_code == 0
+    assert "(0 bytes of it new)" in run("backup", "kept").output, "and from now on by their marks"
+
+
+@pytest.mark.sqlite
+def test_no_backup_is_made_of_an_empty_place_where_the_disk_should_be(store: Store, run: Run, tmp_path: Path) -> None:
+    fill(store.database)
+    files, away = tmp_path / "data" / "jobs", tmp_path / "away"
+    for job_id in ("job0", "job1"):
+        write(store, job_id, "source", b"odd")
+    assert run("backup", "kept").exit_code == 0
+    (first,) = whole(tmp_path / "kept")
+    files.rename(away)
+    gone = run("backup", "kept", "--keep", "1")
+    assert gone.exit_code == 1 and "is its disk mounted?" in gone.output and not files.exists(), "nor made by looking"
+    (files / "health").mkdir(parents=True)  # by the API, started without its disk
+    gone = run("backup", "kept", "--keep", "1")
+    assert gone.exit_code == 1 and "No finished job has a file" in gone.output, gone.output
+    assert whole(tmp_path / "kept") == [first]
+    write(store, "job0", "source", b"odd")
+    some = run("backup", "kept", "--keep", "1")
+    assert some.exit_code == 1 and "1 finished jobs have no files, such as job1" in some.output, some.output
+    assert len(whole(tmp_path / "kept")) == 2, "kept, and the one that has more of it is, too"
+
+
+@pytest.mark.sqlite
+def test_no_backup_goes_where_upkeep_would_delete_it(store: Store, run: Run, tmp_path: Path) -> None:
+    over(store)
+    (tmp_path / "link").symlink_to(tmp_path / "data" / "jobs")
+    for folder in ("data/jobs", "data/jobs/kept", "link/kept"):
+        refused = run("backup", folder)
+        assert refused.exit_code == 1 and "among the recordings" in refused.output, refused.output
+    assert not (tmp_path / "data" / "jobs" / "kept").exists()
 
 
 @pytest.mark.sqlite
@@ -454,7 +508,7 @@ def test_what_is_wrong_is_told_in_a_sentence(store: Store, run: Run, tmp_path: P
     assert not (tmp_path / "nowhere" / "longhand.db").exists(), "nothing is made by looking"
     assert run("backup", "kept").exit_code == 0
     url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
-    for arguments in (["backup", "kept"], ["restore", "kept"]):
+    for arguments in (["restore", "kept"], ["backup", "kept"]):
         said = run(*arguments, data="other", url=url)
         assert said.exit_code == 1 and "The database cannot be used (OperationalError)" in said.output, said.output
     (tmp_path / "file").write_text("")
