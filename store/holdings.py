@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ def copy_in(storage: Storage, job_id: str, name: str, path: Path) -> str:
             target.write(block)
         target.keep()
         return target.sha256
+
+
+def keep_only(storage: Storage, job_id: str, names: Collection[str]) -> None:
+    """Delete all other files of a job, also what was left half written.
+
+    Raises:
+        StorageAway: It is not there.
+    """
+    with storage.noticing():
+        found = [path.partition(f"/{job_id}/")[2] for path in _found(storage, storage.address(job_id))]
+    storage.remove(job_id, *(name for name in found if name not in names))
 
 
 def folders(storage: Storage) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,26 +102,41 @@ class Backup:
             raise self._damaged(f"{FILES}/{job_id}/{name}") from error
         raise self._damaged(f"{FILES}/{job_id}/{name}")
 
-    def check(self, told: Told) -> None:
-        """Read all of it and compare it with what the manifest says.
+    def check_record(self) -> None:
+        """See that everything is what was written, but for the files of jobs.
 
         Raises:
-            BackupTrouble: Something is missing or is not what was written.
+            BackupTrouble: Something is missing or is not.
         """
         for table, rows in self.manifest.tables.items():
             self._compare(self._record(table), rows.sha256)
         self._compare(self.folder / LIST, self.manifest.files.sha256)
         if self.manifest.secrets:
             self._compare(self.folder / SECRETS, self.manifest.secrets)
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            for line, size in in_turn(pool, self._check_job, self.lines()):
-                told(len(line.files), size)
 
-    def _check_job(self, line: Line) -> tuple[Line, int]:
-        for one in line.files:
-            path = self.path(line.job, one.name)
-            self._compare(path, one.sha256)
-        return line, sum(one.size for one in line.files)
+    def check_files(self, told: Told, damaged: Callable[[str], None]) -> None:
+        """Read all files of jobs.
+
+        Args:
+            told: Is told of those that are sound.
+            damaged: Is told the name of each that is missing or is not what was written.
+        """
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            for line, sound in in_turn(pool, self._sound, self.lines()):
+                for one in line.files:
+                    if one not in sound:
+                        damaged(f"{FILES}/{line.job}/{one.name}")
+                told(len(sound), sum(one.size for one in sound))
+
+    def is_sound(self, job_id: str, one: Kept) -> bool:
+        """Whether the copy of a file is what was written."""
+        try:
+            return measure(self.path(job_id, one.name))[1] == one.sha256
+        except (OSError, BackupTrouble):
+            return False
+
+    def _sound(self, line: Line) -> tuple[Line, list[Kept]]:
+        return line, [one for one in line.files if self.is_sound(line.job, one)]
 
     def _compare(self, path: Path, sha256: str) -> None:
         try:

@@ -19,14 +19,17 @@ from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Integer, Meta
 from cli.backups import taking
 from cli.backups.reading import find, whole
 from cli.main import main
+from cli.places import Places
 from config.settings import Settings
 from store import Store, holdings, jobs, open_store, schema, snapshot, steps, uploads
 from store.database import Database
+from store.events import Events
 from store.files import Storage
 from store.models import WHOLE, Job, Record, Step, Usage
+from store.refill import occupied
 from store.steps import Piece
 from tests.postgres_server import PostgresServer
-from tests.stack import ROOT
+from tests.stack import ROOT, RedisServer
 
 STAGES = ["normalise", "chunk", "transcribe", "merge"]
 LONG_AGO = datetime(2024, 2, 29, 23, 59, 59, 123456, UTC)
@@ -44,6 +47,7 @@ def store(database: Database, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`longhand`, in the installation or in another."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")  # nobody's, whatever runs on this machine
 
     def run(*arguments: str | Path, data: str = "data", url: str | None = None) -> Result:
         monkeypatch.chdir(tmp_path)
@@ -405,17 +409,84 @@ def test_nothing_is_restored_from_a_damaged_backup(store: Store, run: Run, tmp_p
             (f / "manifest.json").read_text().replace('"usage"', '"alembic_version"')
         ),
     }
+    other = Database(f"sqlite:///{tmp_path / 'other' / 'longhand.db'}")
     for name, do in harm.items():
         damaged = tmp_path / "damaged"
         shutil.copytree(sound, damaged)
         do(damaged)
         said = run("restore", damaged, data="other")
-        assert said.exit_code == 1 and "The backup is damaged" in said.output, (name, said.output)
-        assert "Traceback" not in said.output and not content(tmp_path / "other" / "jobs"), name
+        assert said.exit_code == 1 and "damaged" in said.output, (name, said.output)
+        put = content(tmp_path / "other" / "jobs")
+        assert "Traceback" not in said.output and not occupied(other), name
+        assert set(put) <= {f"{job_id}/segments/0.json"}, (name, "what is sound may be there")
         if name == "a file":
             assert run("restore", damaged, "--check").exit_code == 1
         shutil.rmtree(damaged)
     assert "no whole backup here" in run("restore", tmp_path).output
+    other.engine.dispose()
+
+
+@pytest.mark.sqlite
+def test_a_damaged_file_costs_that_file_and_not_the_restore(store: Store, run: Run, tmp_path: Path) -> None:
+    hurt, lost, sound = over(store, exports__transcript_srt=b"1\n"), over(store), over(store)
+    assert run("backup", "kept").exit_code == 0
+    (folder,) = whole(tmp_path / "kept")
+    (folder / "files" / hurt / "source").write_bytes(b"other")
+    (folder / "files" / lost / "source").unlink()
+    checked = run("restore", "kept", "--check")
+    assert checked.exit_code == 1 and "2 files, named above" in checked.output
+    assert all(f"Damaged: files/{one}/source\n" in checked.output for one in (hurt, lost)), checked.output
+    before = rows(store.database)
+    refused = run("restore", "kept", "--replace")
+    assert refused.exit_code == 1 and "--skip-damaged" in refused.output
+    assert rows(store.database) == before and content(tmp_path / "data/jobs")[f"{hurt}/source"] == b"sound"
+    refused = run("restore", "kept", data="other")
+    assert refused.exit_code == 1 and "The record was not restored" in refused.output, refused.output
+    back = run("restore", "kept", "--skip-damaged", data="other")
+    assert back.exit_code == 0 and "so not restored: 2 files" in back.output, back.output
+    assert set(content(tmp_path / "other" / "jobs")) == {f"{hurt}/exports/transcript.srt", f"{sound}/source"}
+    other = Database(f"sqlite:///{tmp_path / 'other' / 'longhand.db'}")
+    assert snapshot.still_there(other, [hurt, lost, sound]) == {hurt, lost, sound}
+    other.engine.dispose()
+    for one in (hurt, lost):  # as it is told
+        (folder / "files" / one / "source").unlink(missing_ok=True)
+    assert "(10 bytes of it new)" in run("backup", "kept").output
+    assert run("restore", "kept", "--check").exit_code == 0
+
+
+@pytest.mark.sqlite
+def test_a_restore_copies_and_takes_room_for_what_is_not_there_only(
+    store: Store, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, gone = over(store, source=b"a" * 60_000), over(store, source=b"b" * 40_000)
+    assert run("backup", "kept").exit_code == 0
+    files = tmp_path / "data" / "jobs"
+    (files / gone / "source").unlink()
+    (files / there / "source.0123abcd.part").write_bytes(b"by one that was killed")
+    untouched, asked = (files / there / "source").stat().st_ino, list[int]()
+    monkeypatch.setattr(Storage, "check_room", lambda _, size: asked.append(size))
+    back = run("restore", "kept", "--replace")
+    assert back.exit_code == 0 and "Restored" in back.output, back.output
+    assert asked == [40_000] and (files / there / "source").stat().st_ino == untouched
+    assert content(files) == {f"{there}/source": b"a" * 60_000, f"{gone}/source": b"b" * 40_000}
+
+
+@pytest.mark.sqlite
+def test_nothing_is_restored_under_the_hands_of_workers(
+    store: Store, run: Run, tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over(store)
+    redis_url = redis_server.empty()
+    assert run("backup", "kept").exit_code == 0
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    events = Events(redis_url)
+    events.here("cpu@host", ["cpu"])
+    refused = run("restore", "kept", data="other")
+    assert refused.exit_code == 1 and "Workers are running (cpu@host)" in refused.output, refused.output
+    events.gone("cpu@host")
+    assert run("restore", "kept", data="other").exit_code == 0
+    with Places(tmp_path / "other").held():
+        assert "stop it first" in run("restore", "kept", data="other").output, "there is a lock from the first time on"
 
 
 def test_a_backup_of_older_tables_is_brought_up_to_date(store: Store, run: Run, tmp_path: Path) -> None:
@@ -513,9 +584,9 @@ def test_what_is_wrong_is_told_in_a_sentence(store: Store, run: Run, tmp_path: P
         assert said.exit_code == 1 and "The database cannot be used (OperationalError)" in said.output, said.output
     (tmp_path / "file").write_text("")
     assert "FOLDER" in run("backup", "file").output
-    from cli.places import Places
-
     places = Places(tmp_path / "running")
     places.make()
     with places.held():
-        assert "`longhand up` runs on this data folder" in run("restore", "kept", data="running").output
+        assert (
+            "`longhand up`, or another restore, uses this data folder" in run("restore", "kept", data="running").output
+        )
