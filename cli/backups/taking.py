@@ -140,8 +140,8 @@ class _Taking:
         bare = sorted(job_id for job_id in done if not (self._folder / FILES / job_id).is_dir())
         if bare and len(bare) == len(done):
             raise BackupTrouble(
-                "No finished job has a file: is the disk with the recordings mounted (STORAGE_URL, DATA_DIR)? "
-                "Nothing of this backup was kept."
+                "No finished job has a file: is the disk with the recordings mounted (STORAGE_URL, DATA_DIR)? If they "
+                "are lost for good, delete these jobs. Nothing of this backup was kept."
             )
         return bare
 
