@@ -108,7 +108,10 @@ def mix(text: str) -> tuple[tuple[float, float], ...]:
         ValueError: It is not that.
     """
     parts: Sequence[str] = [part for part in text.split(",") if part.strip()]
-    found = tuple((float(m), float(share or 1)) for m, _, share in (part.partition(":") for part in parts))
+    try:
+        found = tuple((float(m), float(share or 1)) for m, _, share in (part.partition(":") for part in parts))
+    except ValueError:
+        found = ()
     if not found or any(not 0 < m < math.inf or not 0 < share < math.inf for m, share in found):
         raise ValueError("write minutes with commas between them, such as 5,30,60 or 5:6,30:3,60:1")
     return found

@@ -120,7 +120,7 @@ class Model:
         cores = {"net": 0.0, "gpu": installation.model_threads}
         queues = {name: Queue(installation.workers.get(name, 0), cores.get(name, 1.0)) for name in QUEUES}
         self._stations = Stations(queues, cores=installation.cores)
-        settings = {"account_jobs": installation.account_jobs, "net_threads": max(2, queues["net"].workers)}
+        settings = {"account_jobs": installation.account_jobs, "net_threads": 2}
         made: Any = Settings(_env_file=None, **settings)  # type: ignore[arg-type,call-arg]
         presence: Any = _Presence(installation.workers)
         capacity = Capacity(presence, made)
