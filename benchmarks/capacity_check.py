@@ -8,14 +8,15 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.demand import Recording
 from benchmarks.flow_model import QUEUES, Installation, Model, Seen, StageTime, chunks
 from benchmarks.machine import machine
-from benchmarks.profile import WHOLE
+from benchmarks.profile import WHOLE as STAGES
 from benchmarks.queueing import share_below
-from benchmarks.stage_times import gaps, lines, moment, pieces, times_of
+from benchmarks.stage_times import Piece, gaps, lines, moment, pieces, times_of
 from tests import recordings
 from tests.stack import Stack
 
@@ -33,7 +34,7 @@ def check(*, seed: int, recordings: int) -> None:
         more = {"WHISPER_CPU_THREADS": "1", "OMP_NUM_THREADS": "1", "LOG_FORMAT": "json"}
         with Stack(Path(folder) / "stack", **more) as stack:
             before, handover = _alone(stack, sounds)
-            plan = _plan(before, seed, recordings)
+            plan = _plan(before, list(sounds), seed, recordings)
             known = {piece.job for piece in pieces(stack)}
             came = _send(stack, sounds, plan)
             found = [piece for piece in pieces(stack) if piece.job not in known]
@@ -42,24 +43,44 @@ def check(*, seed: int, recordings: int) -> None:
             during = times_of(found, minutes, {}) | {"finish": before["finish"]}
             # The moments at which they were accepted, as the record has them.
             accepted = {job: moment(ended[job]) - ended[job]["latency_seconds"] for job in came}
-    measured = {
-        "until work begins": [ended[job]["queued_seconds"] for job in came],
-        "until done": [ended[job]["latency_seconds"] for job in came],
-        **{f"wait on {name}": [piece.waited for piece in found if piece.queue == name] for name in ("cpu", "gpu")},
-    }
+    measured = _measured([ended[job] for job in came], found)
     first = min(accepted.values())
     same = sorted(
         (Recording(accepted[job] - first, one.minutes, account=0) for job, one in came.items()), key=lambda one: one.at
     )
+    between = _between(found)
     print(machine())
-    print(f"{recordings} recordings of {', '.join(map(str, MINUTES))} minutes in {same[-1].at:.0f} s, chunks of 60 s")
-    ways = {"times of this run": during, "times alone": before}
-    _table(measured, {name: _simulated(same, times, handover) for name, times in ways.items()})
+    print(f"between two pieces of work: alone {handover:.3f} s; while work waits {sum(between) / len(between):.3f} s")
+    lengths = ", ".join(f"{m:.2f}" for m in sounds)
+    print(f"{recordings} recordings of {lengths} minutes in {same[-1].at:.0f} s, chunks of 60 s")
+    own = {(accepted[piece.job] - first, piece.stage, piece.chunk): piece.seconds for piece in found}
+    ways = {
+        "each piece's own time": _simulated(same, during, handover, own),
+        "this run's stage times": _simulated(same, during, handover, {}),
+        "stage times alone": _simulated(same, before, handover, {}),
+    }
+    _table(measured, ways)
+
+
+def _measured(ended: Sequence[Mapping[str, float]], found: Sequence[Piece]) -> dict[str, list[float]]:
+    return {
+        "until work begins": [job["queued_seconds"] for job in ended],
+        "until done": [job["latency_seconds"] for job in ended],
+        **{f"wait on {name}": [piece.waited for piece in found if piece.queue == name] for name in ("cpu", "gpu")},
+    }
+
+
+def _between(found: Sequence[Piece]) -> list[float]:
+    """Seconds between two pieces of work of the model's worker, of those where the second waited already."""
+    own = sorted((piece for piece in found if piece.queue == "gpu"), key=lambda piece: piece.begun)
+    gaps = [(later.begun - earlier.ended, later.waited) for earlier, later in pairwise(own)]
+    return [gap for gap, waited in gaps if waited > gap]
 
 
 def _sounds(folder: Path) -> dict[float, Path]:
-    made = {m: recordings.recording(60 * m, seed=70 + n) for n, m in enumerate(MINUTES)}
-    return {m: sound.write(folder / f"{m}.mp3") for m, sound in made.items()}
+    """Files by their real length in minutes: they end with a sentence, and a little more may be a chunk more."""
+    made = [recordings.recording(60 * m, seed=70 + n) for n, m in enumerate(MINUTES)]
+    return {sound.duration / 60: sound.write(folder / f"{n}.mp3") for n, sound in enumerate(made)}
 
 
 def _alone(stack: Stack, sounds: Mapping[float, Path]) -> tuple[dict[str, StageTime], float]:
@@ -73,10 +94,10 @@ def _alone(stack: Stack, sounds: Mapping[float, Path]) -> tuple[dict[str, StageT
     return times_of(found, jobs, {}) | {"finish": ends}, handover
 
 
-def _plan(times: Mapping[str, StageTime], seed: int, number: int) -> list[Recording]:
+def _plan(times: Mapping[str, StageTime], minutes: Sequence[float], seed: int, number: int) -> list[Recording]:
     """Recordings at random, as often as keeps the worker of the model so busy."""
     choose = random.Random(seed)
-    lengths = [choose.choice(MINUTES) for _ in range(number)]
+    lengths = [choose.choice(minutes) for _ in range(number)]
     work = sum(
         times["detect_language"].seconds(m) + sum(times["transcribe"].seconds(c) for c in chunks(m, CHUNK_SECONDS))
         for m in lengths
@@ -102,11 +123,16 @@ def _send(stack: Stack, sounds: Mapping[float, Path], plan: Sequence[Recording])
     return came
 
 
-def _simulated(same: Sequence[Recording], times: Mapping[str, StageTime], handover: float) -> dict[str, list[float]]:
-    every = dict.fromkeys(WHOLE, StageTime(0.0)) | dict(times)
+def _simulated(
+    same: Sequence[Recording],
+    times: Mapping[str, StageTime],
+    handover: float,
+    own: Mapping[tuple[float, str, int], float],
+) -> dict[str, list[float]]:
+    every = dict.fromkeys(STAGES, StageTime(0.0)) | dict(times)
     workers = {"cpu": 2, "gpu": 1, "net": 16}
     has = Installation(workers, every, handover=handover, chunk_seconds=CHUNK_SECONDS)
-    seen: Seen = Model(has).run(same)
+    seen: Seen = Model(has, own).run(same)
     return {
         "until work begins": seen.begins,
         "until done": seen.latencies,

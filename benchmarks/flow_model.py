@@ -19,6 +19,7 @@ from pipelines.silence import _how_many
 from pipelines.stage import Stage, discover, order
 from store.events import Worker
 from store.jobs import PRIORITIES
+from store.models import WHOLE
 from store.turns import NET, PREPARE, WORK
 from tasks.app import CPU
 from tasks.capacity import Capacity
@@ -112,11 +113,14 @@ class Model:
 
     Args:
         installation: What there is.
+        own: Seconds of single pieces of work that take another time than their stage usually does, by the moment at
+            which the recording came in, stage and chunk (-1: the stage is not in chunks).
     """
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, own: Mapping[tuple[float, str, int], float] | None = None) -> None:
         self.seen = Seen()
         self._has = installation
+        self._own = own or {}
         cores = {"net": 0.0, "gpu": installation.model_threads}
         queues = {name: Queue(installation.workers.get(name, 0), cores.get(name, 1.0)) for name in QUEUES}
         self._stations = Stations(queues, cores=installation.cores)
@@ -227,10 +231,11 @@ class Model:
     def _chunks(self, job: _Job, stage: Stage) -> None:
         """As many as may be on the queue."""
         while job.next_chunk < len(job.chunks) and job.under_way < self._windows[stage.queue]:
-            minutes = job.chunks[job.next_chunk]
+            item = job.next_chunk
             job.next_chunk += 1
             job.under_way += 1
-            self._message(job, stage.queue, stage.name, minutes, partial(self._chunk_done, job, stage))
+            then = partial(self._chunk_done, job, stage)
+            self._message(job, stage.queue, stage.name, job.chunks[item], then, item=item)
 
     def _chunk_done(self, job: _Job, stage: Stage) -> None:
         job.under_way -= 1
@@ -251,8 +256,9 @@ class Model:
 
         self._message(job, head.queue, head.name, job.recording.minutes, then)
 
-    def _message(self, job: _Job, queue: str, stage: str, minutes: float, then: Any) -> None:
-        seconds = self._has.times[stage].seconds(minutes) + self._has.handover
+    def _message(self, job: _Job, queue: str, stage: str, minutes: float, then: Any, *, item: int = WHOLE) -> None:
+        own = self._own.get((job.recording.at, stage, item))
+        seconds = (self._has.times[stage].seconds(minutes) if own is None else own) + self._has.handover
         begins = partial(self._begins, job, queue)
         self._stations.send(Message(queue, seconds, then, job.recording.priority, begins=begins))
 

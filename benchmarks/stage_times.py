@@ -24,6 +24,7 @@ import psutil
 from benchmarks.flow_model import StageTime
 from benchmarks.machine import machine
 from benchmarks.profile import Profile, fit
+from store.models import WHOLE
 from tests import recordings
 from tests.postgres_server import PostgresServer
 from tests.stack import Stack
@@ -51,6 +52,7 @@ class Piece:
 
     job: str
     stage: str
+    chunk: int
     queue: str
     waited: float
     begun: float
@@ -69,7 +71,8 @@ def pieces(stack: Stack) -> list[Piece]:
         elif line["outcome"] == "done" and (start := begun.get(key)):
             waited = float(start["waited_seconds"] or 0)
             ended = moment(line)
-            found.append(Piece(key[0], key[1], start["queue"], waited, ended - line["seconds"], ended, line["seconds"]))
+            chunk, seconds = line.get("chunk", WHOLE), float(line["seconds"])
+            found.append(Piece(key[0], key[1], chunk, start["queue"], waited, ended - seconds, ended, seconds))
     return sorted(found, key=lambda one: one.ended)
 
 
