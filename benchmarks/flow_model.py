@@ -9,21 +9,21 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from benchmarks.demand import Recording
 from benchmarks.queueing import INFINITY, Message, Queue, Stations
+from benchmarks.stage_order import Kind, follows, planned, ready
 from config.settings import Settings
 from pipelines.silence import _how_many
-from pipelines.stage import Stage, discover, order
+from pipelines.stage import Stage
 from store.events import Worker
 from store.jobs import PRIORITIES
 from store.models import WHOLE
 from store.turns import NET, PREPARE, WORK
 from tasks.app import CPU
 from tasks.capacity import Capacity
-from tasks.order import ready, run_from
 
 QUEUES = ("cpu", "gpu", "diarise", "net")
 
@@ -147,8 +147,8 @@ class Model:
             yield recording.at, partial(self._arrive, recording)
 
     def _arrive(self, recording: Recording) -> None:
-        planned = _planned(recording.fetched, recording.language, recording.diarise)
-        self._go(_Job(recording, planned, chunks(recording.minutes, self._has.chunk_seconds)))
+        stages = planned((recording.fetched, recording.language, recording.diarise))
+        self._go(_Job(recording, stages, chunks(recording.minutes, self._has.chunk_seconds)))
 
     def _go(self, job: _Job) -> None:
         lane = self._lane(job)
@@ -159,7 +159,7 @@ class Model:
 
     def _lane(self, job: _Job) -> str:
         """As ``tasks.flow``."""
-        queues = {stage.queue for stage in _ready(_key(job), job.finished)}
+        queues = {stage.queue for stage in ready(_key(job), job.finished)}
         if job.lane == WORK:
             return WORK
         if queues == {"net"} and job.lane in (None, NET):
@@ -218,12 +218,12 @@ class Model:
 
     def _send(self, job: _Job) -> None:
         key = _key(job)
-        for head in _ready(key, job.finished):
+        for head in ready(key, job.finished):
             if head.each:
                 self._chunks(job, head)
             elif head.name not in job.sent:
                 job.sent.add(head.name)
-                self._link(job, _run(key, head.name, job.finished))
+                self._link(job, follows(key, head.name, job.finished))
         if job.finished >= set(job.planned) and "finish" not in job.sent:
             job.sent.add("finish")
             self._message(job, CPU, "finish", 0.0, partial(self._over, job))
@@ -284,28 +284,5 @@ def chunks(minutes: float, chunk_seconds: float) -> list[float]:
     return [minutes / number] * number
 
 
-def _key(job: _Job) -> tuple[bool, bool, bool]:
+def _key(job: _Job) -> Kind:
     return job.recording.fetched, job.recording.language, job.recording.diarise
-
-
-@cache
-def _stages() -> dict[str, Stage]:
-    return discover()
-
-
-@cache
-def _planned(fetched: bool, language: bool, diarise: bool) -> dict[str, Stage]:
-    without = {name for name, is_in in (("fetch", fetched), ("detect_language", not language)) if not is_in}
-    without |= set() if diarise else {"diarise"}
-    return {stage.name: stage for stage in order({n: s for n, s in _stages().items() if n not in without})}
-
-
-@cache
-def _ready(key: tuple[bool, bool, bool], finished: frozenset[str]) -> list[Stage]:
-    return ready(_planned(*key), finished)
-
-
-@cache
-def _run(key: tuple[bool, bool, bool], head: str, finished: frozenset[str]) -> tuple[Stage, ...]:
-    planned = _planned(*key)
-    return tuple(run_from(planned[head], planned, finished))
