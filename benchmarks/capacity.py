@@ -50,7 +50,12 @@ def _size(asked: argparse.Namespace) -> None:
     if asked.from_metrics:
         profile = profiles.from_metrics(asked.from_metrics, profile.costs)
     lengths = asked.recording_minutes or (((profile.mean_minutes, 1.0),) if profile.mean_minutes else mix("5,30,60"))
-    profile = profile.with_factor(asked.factor)
+    profile = profile.with_factor(asked.factor).with_factor(asked.diarise_factor, stage="diarise")
+    profile = profile.with_factor(asked.fetch_factor, stage="fetch")
+    shares = {"diarise": asked.diarise, "fetch": asked.fetched}
+    for (stage, share), option in zip(shares.items(), ("--diarise-factor", "--fetch-factor"), strict=True):
+        if share and not profile.knows(stage):
+            raise ValueError(f"the profile has no time for {stage}: give {option}")
     demand = Demand(
         asked.hours_a_day, lengths, asked.peak_factor, asked.accounts,
         high=asked.high, fetched=asked.fetched, diarise=asked.diarise, megabytes_a_minute=asked.megabytes_a_minute,
@@ -162,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
     has.add_argument("--profile", default="demo", help="of benchmarks/profiles, or a file")
     has.add_argument("--from-metrics", metavar="URL", help="stage times of an installation at work (key: API_KEY)")
     has.add_argument("--factor", type=_positive, help="seconds of transcription for a second of audio")
+    has.add_argument("--diarise-factor", type=_positive, help="the same of telling speakers apart")
+    has.add_argument("--fetch-factor", type=_positive, help="the same of fetching a recording from its address")
     for queue in ("gpu", "cpu", "diarise"):
         has.add_argument(f"--{queue}-workers", type=_whole)
     has.add_argument("--net-threads", type=_whole, default=32)

@@ -30,12 +30,15 @@ class Profile:
     mean_minutes: float | None = None
     """Of the recordings it comes from, where it is from an installation at work."""
 
-    def with_factor(self, factor: float | None) -> "Profile":
-        """The same with another real-time factor of transcription: seconds of work for a second of audio."""
+    def with_factor(self, factor: float | None, *, stage: str = "transcribe") -> "Profile":
+        """The same with another real-time factor of a stage: seconds of work for a second of audio."""
         if factor is None:
             return self
-        fixed = self.times["transcribe"].fixed
-        return replace(self, times={**self.times, "transcribe": StageTime(fixed, 60 * factor)})
+        return replace(self, times={**self.times, stage: StageTime(self.times[stage].fixed, 60 * factor)})
+
+    def knows(self, stage: str) -> bool:
+        """Whether it says how long a stage takes."""
+        return self.times[stage] != UNKNOWN
 
     def save(self, path: Path) -> None:
         """Write it."""

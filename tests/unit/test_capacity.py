@@ -127,6 +127,8 @@ def test_the_command_says_what_is_next(capsys: pytest.CaptureFixture[str], monke
         ("--hours-a-day 0", "--hours-a-day"),
         ("--recording-minutes none", "write minutes with commas"),
         ("--profile nowhere", "there is no profile nowhere"),
+        ("--diarise 0.5", "no time for diarise: give --diarise-factor"),
+        ("--fetched 0.5", "no time for fetch: give --fetch-factor"),
         ("--from-metrics http://127.0.0.1:9/", "gives no figures"),
     ],
 )
