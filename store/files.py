@@ -119,6 +119,10 @@ class Storage:
             with self.noticing():
                 Path(address).parent.mkdir(parents=True, exist_ok=True)
 
+    def send(self, path: Path, address: str) -> None:
+        """Copy a local file to an address elsewhere, whole or not at all."""
+        self.s3.send(str(path), address) if self.s3 else self.fs.put_file(str(path), address)
+
     def create(self, job_id: str, name: str) -> Upload:
         """A new file to write to."""
         return Upload(self, job_id, name)
@@ -134,7 +138,7 @@ class Storage:
         self.prepare(target)
         with self.noticing():
             if self.local is None:
-                self.s3.send(str(path), target) if self.s3 else self.fs.put_file(str(path), target)
+                self.send(path, target)
                 path.unlink()
                 return
             move(path, Path(target))

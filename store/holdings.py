@@ -74,7 +74,7 @@ def copy_in(storage: Storage, job_id: str, name: str, path: Path) -> str:
     """
     if storage.local is None:
         with storage.noticing():
-            storage.fs.put_file(str(path), storage.address(job_id, name))
+            storage.send(path, storage.address(job_id, name))
         return measure(path)[1]
     with path.open("rb") as source, storage.create(job_id, name) as target:
         while block := source.read(BLOCK):

@@ -12,10 +12,12 @@ import pytest
 
 from cli import storage as looked_at
 from config.settings import Settings
+from store import jobs
 from store.database import Database
 from store.file_errors import StorageAway
 from store.files import Storage
 from store.forgotten import abandon, forgotten
+from tests.nursery import Forked
 from tests.postgres_server import PostgresServer
 from tests.s3_server import BUCKET, REGION, S3Server, s3_lacks
 from tests.stack import ROOT, Stack, until
@@ -192,6 +194,32 @@ def test_the_server_hangs_in_the_middle_of_chunks(
 def at_work(client: httpx.Client, job_id: str) -> bool:
     steps = {step["stage"]: step for step in client.get(f"/v1/jobs/{job_id}").json()["steps"]}
     return bool(steps["transcribe"]["status"] == "running")
+
+
+def test_a_backup_goes_from_a_bucket_into_another_place_of_it(
+    on_s3: Stack, s3: S3Server, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job_id = on_s3.run(CLIP)["id"]
+    run(tmp_path / "log", on_s3.env, "cli.backup", str(tmp_path / "backups"))
+    other = Database(postgres.create())
+    restored = {**s3.env, "DATABASE_URL": other.url, "STORAGE_URL": f"s3://{BUCKET}/again"}
+    # Nobody works there, and nobody of those who work here.
+    apart = {"REDIS_URL": on_s3.redis.empty(), "DATA_DIR": str(tmp_path / "data")}
+    run(tmp_path / "log", {**on_s3.env, **restored, **apart}, "cli.restore", str(tmp_path / "backups"))
+    here(s3, monkeypatch)
+    old, new = (Storage(f"s3://{BUCKET}/{place}") for place in ("jobs", "again"))
+    names = [name.removeprefix(f"jobs/{job_id}/") for name in s3.names(f"jobs/{job_id}/")]
+    # Decoded audio is made again when it is wanted.
+    kept = [name for name in names if not name.endswith(".wav")]
+    assert "source" in kept and [f"again/{job_id}/{name}" for name in kept] == s3.names(f"again/{job_id}/")
+    assert [new.read(job_id, name) for name in kept] == [old.read(job_id, name) for name in kept]
+    assert jobs.status(other, job_id) == "done"
+    other.engine.dispose()
+    postgres.drop(other.url)
+
+
+def run(log: Path, env: dict[str, str], *command: str) -> None:
+    assert Forked(command, env=env, cwd=log.parent, log=log).wait(120) == 0, log.read_text()
 
 
 def test_retention_takes_every_object(on_s3: Stack, s3: S3Server, postgres: PostgresServer, record: Database) -> None:
