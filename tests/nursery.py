@@ -27,6 +27,7 @@ LIBRARIES = [
     "celery.worker.components",
     "celery.worker.consumer",
     "flask",
+    "flask_limiter",
     "fsspec.implementations.local",
     "gunicorn.app.wsgiapp",
     "gunicorn.workers.gthread",
@@ -113,8 +114,7 @@ def _become(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> No
     os.environ.update(env)
     sys.path[:0] = [str(cwd), *env.get("PYTHONPATH", "").split(os.pathsep)]
     sys.argv = list(command)
-    for number in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # What it uses is its own affair, not that of the tests' process.
     resource_tracker._resource_tracker._fd = None

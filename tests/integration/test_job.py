@@ -84,7 +84,7 @@ def test_flower_shows_the_tasks_by_name_and_wants_a_password(stack: Stack, job: 
         "stage.export", "job.finish",
     }  # fmt: skip
     # As the page lists them: the job and the chunk, and nothing else, not even by way of a result.
-    asked = {"draw": 1, "start": 0, "length": 100, "order[0][column]": 0, "columns[0][data]": "name"}
+    asked = {"draw": 1, "start": 0, "length": 10_000, "order[0][column]": 0, "columns[0][data]": "name"}
     rows = operator.get("/tasks/datatable", params=asked).raise_for_status().json()["data"]
     shown = {(row["args"], str(row["result"] or "None"), row["kwargs"]) for row in rows if other["id"] in row["args"]}
     assert shown == {(other["id"], "None", "{}"), (f"{other['id']}, 0", "None", "{}")}

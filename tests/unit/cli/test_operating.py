@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from celery import states
+
 from cli.stack import SILENT, programs
 from config.settings import Settings
 
@@ -21,5 +23,6 @@ def test_the_commands_are_those_of_the_stack(tmp_path: Path) -> None:
 def test_every_setting_it_names_is_one() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DATA_DIR", *SILENT}
     foreign = {"PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "OTEL_SERVICE_NAME", "TERM", "QUIT", "SIGTERM", "DEBUG"}
+    foreign |= states.ALL_STATES
     named = {name for name in re.findall(r"`([A-Z][A-Z_]{3,})(?:[=`])", TEXT) if not name.startswith("AWS_")}
     assert named - known - foreign == set()
