@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import math
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -31,6 +33,11 @@ TEMPORARY_SECONDS = (3600.0, 25 * 3600.0)
 and removed by any sweep until the second."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 """Files that belong to no job and have not changed for this long are what is left of an upload or a run that died."""
+DELETING_SECONDS = 10.0
+"""How long one round deletes what has expired: others wait behind it, and the next round goes on in half a minute."""
+OUTAGE = 3
+"""So many in a row for which a server or a disk was not there: nor will it be for the rest, each of which may take long
+to find that out."""
 
 
 def register(worker: Worker) -> None:
@@ -71,6 +78,8 @@ def look_after_jobs(worker: Worker) -> None:
     idempotency.expire(store.database)
     if worker.settings.retention_days:
         expired = standing.expired(store.database, days=worker.settings.retention_days)
+        # In any order: what cannot be deleted does not keep back the rest.
+        random.shuffle(expired)
 
         def delete(job_id: str) -> None:
             # Files first: a row without files can be deleted again, files without a row are found only after a day.
@@ -79,8 +88,9 @@ def look_after_jobs(worker: Worker) -> None:
             uploads.forget(store.database, job_id)
             jobs.delete_record(store.database, job_id)
 
-        _each("delete job", expired, delete)
-    _each("delete upload", uploads.expired(store.database), lambda upload_id: _delete_upload(worker, upload_id))
+        _each("delete job", expired, delete, seconds=DELETING_SECONDS)
+    given_up = uploads.expired(store.database)
+    _each("delete upload", given_up, lambda upload_id: _delete_upload(worker, upload_id), seconds=DELETING_SECONDS)
     store.events.looked_after()
 
 
@@ -138,11 +148,19 @@ def _remove_scratch(worker: Worker, folder: Path, before: float) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _each(what: str, found: Iterable[str], action: Callable[[str], None]) -> None:
+def _each(what: str, found: Iterable[str], action: Callable[[str], None], *, seconds: float = math.inf) -> None:
+    """Do it to each, for so long; what is left has its turn the next time."""
+    end, in_vain = time.monotonic() + seconds, 0
     for one in found:
         try:
             action(one)
+            in_vain = 0
+        except AWAY as error:
+            log.warning("upkeep could not %s %s, which waits for the next time: %s", what, one, type(error).__name__)
+            in_vain += 1
         except Exception:  # one bad row must not stop the sweep; the next sweep tries again
             log.exception("upkeep could not %s %s", what, one)
         else:
             log.info("upkeep: %s %s", what, one)
+        if time.monotonic() > end or in_vain == OUTAGE:
+            return

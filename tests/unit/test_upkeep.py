@@ -202,6 +202,29 @@ def test_one_bad_row_does_not_stop_the_sweep(worker: Worker) -> None:
     assert jobs.get(worker.store.database, good) is None
 
 
+def test_a_round_deletes_for_so_long_and_the_next_goes_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "DELETING_SECONDS", 0.0)
+    old = {job(worker, status="done", finished_at=ago(days=31)) for _ in range(3)}
+    for left in (2, 1, 0):
+        upkeep.look_after_jobs(worker)
+        assert sum(jobs.get(worker.store.database, one) is not None for one in old) == left
+        assert worker.store.events.since_looked_after() < 60
+
+
+def test_a_storage_that_is_away_is_a_few_lines_and_not_one_a_job(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = [job(worker, status="done", finished_at=ago(days=31)) for _ in range(upkeep.OUTAGE + 3)]
+    storage = Path(worker.store.files.address(old[0])).parent
+    storage.rename(storage.with_name("away"))
+    upkeep.look_after_jobs(worker)
+    said = [record for record in caplog.records if "could not delete job" in record.getMessage()]
+    assert len(said) == upkeep.OUTAGE and not any(record.exc_info for record in said)
+    storage.with_name("away").rename(storage)
+    upkeep.look_after_jobs(worker)
+    assert not any(worker.store.files.exists(one, "source") for one in old)
+
+
 def test_files_of_no_job_go_after_a_day(worker: Worker) -> None:
     kept = job(worker)
     for name, hours in (("a" * 32, 25), ("b" * 32, 1)):
