@@ -1,5 +1,6 @@
 """Which version the tables are of, and how they get to another."""
 
+import functools
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def upgrade(target: Engine | Connection, revision: str = "head") -> None:
     """
     from alembic import command
 
+    if isinstance(target, Engine) and revision == "head" and _is_there(target):
+        return
     config = _config(**{"engine" if isinstance(target, Engine) else "connection": target})
     with _alembic:
         command.upgrade(config, revision)
@@ -38,6 +41,19 @@ def knows(revision: str) -> bool:
     from alembic.script import ScriptDirectory
 
     return any(one.revision == revision for one in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _is_there(engine: Engine) -> bool:
+    """Whether nothing is to be done: each process of a start asks, and only the first finds work."""
+    with engine.connect() as connection:
+        return current(connection) == _head()
+
+
+@functools.cache
+def _head() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config(**attributes: Any) -> Any:

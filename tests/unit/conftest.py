@@ -1,6 +1,7 @@
 """A record and the queues, with nobody working: what many tests begin with."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", ["sqlite"] if only else ["sqlite", "postgresql"], indirect=True)
 
 
+@pytest.fixture(scope="session")
+def new_record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts an empty record at a path, as a copy: making the tables takes longer than most tests."""
+    template = tmp_path_factory.mktemp("record") / "record.db"
+    made = Database(f"sqlite:///{template}")
+    made.upgrade()
+    made.engine.dispose()
+
+    def put(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            shutil.copyfile(template, path)
+
+    return put
+
+
 @pytest.fixture
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path, new_record: Callable[[Path], None]) -> Iterator[Database]:
     """An empty record."""
     if request.param == "sqlite":
+        new_record(tmp_path / "record.db")
         found = Database(f"sqlite:///{tmp_path / 'record.db'}")
-        found.upgrade()
         yield found
         found.engine.dispose()
         return
@@ -36,8 +53,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: Settings, new_record: Callable[[Path], None]) -> Iterator[Store]:
     """The store of the ``settings`` that a test file has."""
+    new_record(settings.data_dir / "longhand.db")
     found = open_store(settings)
     found.database.upgrade()
     yield found

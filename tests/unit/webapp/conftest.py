@@ -37,12 +37,14 @@ def redis_url(redis_server: RedisServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path: Path, redis_url: str, new_record: Callable[[Path], None]) -> Iterator[Callable[..., Flask]]:
     """Applications with other settings than the usual ones."""
     made: list[Services] = []
 
     def make(**other: Any) -> Flask:
         usual = {"data_dir": tmp_path / "data", "redis_url": redis_url, "api_key": KEY, "whisper_models": ["demo"]}
+        if not {"data_dir", "database_url"} & set(other):
+            new_record(tmp_path / "data" / "longhand.db")
         app = create_app(Settings(_env_file=None, **{**usual, **other}))
         made.append(app.extensions["longhand"])
         app.after_request(_as_documented)
