@@ -6,20 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 from sqlalchemy import text, update
 
 from store import deliveries, jobs, steps, totals
 from store.database import Database
-from store.models import WHOLE, Job, Record, Step
+from store.models import WHOLE, Step
 from store.steps import Begin, Piece, Wait
 from store.totals import MOST_ACCOUNTS, Addition, Sum
 
 STAGES = ["normalise", "transcribe", "merge"]
-MIGRATIONS = Path(__file__).resolve().parents[2] / "store" / "migrations"
 
 
 def job(database: Database, **values: Any) -> str:
@@ -229,27 +224,3 @@ def test_many_that_add_to_the_same_totals_lose_none_and_wait_for_each_other_in_o
         thread.join()
     assert not failed
     assert {(s.count, s.amount) for s in totals.read(database)["f"]} == {(80, 40.0)}
-
-
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_record_of_an_earlier_version_is_brought_up_to_date(
-    tmp_path: Path, request: pytest.FixtureRequest, kind: str, revision: str
-) -> None:
-    url = f"sqlite:///{tmp_path / 'record.db'}" if kind == "sqlite" else request.getfixturevalue("postgres").create()
-    database, config = Database(url), Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["engine"] = database.engine
-    command.upgrade(config, revision)
-    if revision != "0001":
-        with database.write() as session:
-            session.execute(text("INSERT INTO totals VALUES ('jobs', 'done', '', 7, 70.0)"))
-    database.upgrade()
-    with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Record.metadata) == []
-    finish(database, job(database), TOOK, duration=10.0)
-    with database.read() as session:
-        assert session.query(Job).count() == 1
-    before = 0 if revision == "0001" else 7
-    assert counts(database, totals.JOBS) == {("done", ""): before + 1}
-    database.engine.dispose()
