@@ -22,6 +22,7 @@ from cli.tether import adopt_orphans
 from config.settings import Settings
 from store import open_store
 from store.events import Events
+from store.schema import TooNew
 
 READY_SECONDS = 180.0
 LOADING_SECONDS = 300.0
@@ -111,6 +112,8 @@ def _prepare(settings: Settings, supervisor: Supervisor, own_redis: Path | None)
         raise Refused(trouble)
     try:
         open_store(settings).database.upgrade()
+    except TooNew as error:
+        raise Refused(str(error)) from None
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise Refused("The database cannot be opened: check DATABASE_URL and that its server runs.") from error
 

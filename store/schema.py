@@ -12,6 +12,16 @@ _alembic = threading.Lock()
 """Alembic keeps its state in module globals; between processes the lock is in the database (``migrations/env.py``)."""
 
 
+class TooNew(Exception):
+    """The tables are of a version that is newer than this one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The record is of a newer version of Longhand: start that version, "
+            "or restore the backup that was made before it."
+        )
+
+
 def upgrade(target: Engine | Connection, revision: str = "head") -> None:
     """Bring the tables to a revision, this version's unless another is named.
 
@@ -19,6 +29,9 @@ def upgrade(target: Engine | Connection, revision: str = "head") -> None:
         target: The database, where several processes may try at once; or a connection in a transaction that holds all
             others out, which then holds the change, too.
         revision: Whose tables.
+
+    Raises:
+        TooNew: They are of a version that this one does not know.
     """
     from alembic import command
 
@@ -46,7 +59,10 @@ def knows(revision: str) -> bool:
 def _is_there(engine: Engine) -> bool:
     """Whether nothing is to be done: each process of a start asks, and only the first finds work."""
     with engine.connect() as connection:
-        return current(connection) == _head()
+        found = current(connection)
+    if found is not None and not knows(found):
+        raise TooNew
+    return found == _head()
 
 
 @functools.cache

@@ -25,10 +25,6 @@ class NoRecord(Exception):
     """There are no tables of ours."""
 
 
-class TooNew(Exception):
-    """The tables are of a version that is newer than this one."""
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """One moment of the record."""
@@ -56,7 +52,7 @@ def taken(database: Database) -> Iterator[Snapshot]:
 
     Raises:
         NoRecord: There is none.
-        TooNew: It cannot be known what is in it.
+        store.schema.TooNew: It cannot be known what is in it.
     """
     postgresql = database.engine.dialect.name == "postgresql"
     with database.engine.connect() as connection:
@@ -71,7 +67,7 @@ def taken(database: Database) -> Iterator[Snapshot]:
         if revision is None:
             raise NoRecord
         if not schema.knows(revision):
-            raise TooNew
+            raise schema.TooNew
         yield Snapshot(revision, connection, ours(connection))
         connection.rollback()
 

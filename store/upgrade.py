@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config import logging as longhand_logging
 from config.loading import load
 from store import open_store
+from store.schema import TooNew
 
 
 def main() -> int:
@@ -18,6 +19,9 @@ def main() -> int:
     longhand_logging.configure(settings)
     try:
         open_store(settings).database.upgrade()
+    except TooNew as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except (SQLAlchemyError, OSError, ImportError) as error:
         sys.stderr.write(
             f"The tables cannot be brought up to date ({type(error).__name__}): "

@@ -16,7 +16,7 @@ from cli.backups.reading import BackupTrouble
 from config.loading import explain
 from config.settings import Settings
 from pipelines.stage import Stage, StageError, discover
-from store import snapshot
+from store import schema, snapshot
 from store.file_errors import FULL, StorageAway, StorageFull
 from store.files import HERE
 
@@ -94,7 +94,7 @@ def in_sentences(full: str) -> Iterator[None]:
         raise click.ClickException(
             "There is no record here: give this command the DATA_DIR or DATABASE_URL of the installation."
         ) from error
-    except snapshot.TooNew as error:
+    except schema.TooNew as error:
         raise click.ClickException(
             "The database belongs to a newer version of Longhand: use that one, or a newer."
         ) from error

@@ -70,7 +70,7 @@ def take(store: Store, order: Order, *, told: Told) -> Taken:
     Raises:
         BackupTrouble: Another is being made in that folder; recordings are kept there; or all recordings are gone.
         store.snapshot.NoRecord: There is nothing to back up.
-        store.snapshot.TooNew: This version does not know the tables.
+        store.schema.TooNew: This version does not know the tables.
         OSError: The folder cannot be written.
     """
     _outside(order.into, store)

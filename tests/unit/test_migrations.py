@@ -1,5 +1,8 @@
 """Records of every earlier schema, with something in each of their tables, are brought up to date without a loss."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from store.database import Database
 from store.models import WHOLE, Record
 from store.steps import Begin, Piece
 from tests.postgres_server import PostgresServer
+from tests.stack import KEY, ROOT, free_port
 
 AT = datetime(2026, 3, 29, 1, 30, 0, 250_000, tzinfo=UTC)
 ID = {name: f"{number:032x}" for number, name in enumerate(("queued", "running", "waiting", "done", "failed"), 1)}
@@ -178,3 +182,21 @@ def test_its_jobs_go_on_with_the_columns_that_came_later(bare: Database, revisio
     assert jobs.get(bare, ID["done"]) is None
     with bare.read() as session:
         assert session.execute(text("SELECT count(*) FROM steps WHERE job_id = :id"), {"id": ID["done"]}).scalar() == 0
+
+
+def test_tables_of_a_newer_version_are_left_alone_and_said_to_be(bare: Database, tmp_path: Path) -> None:
+    bare.upgrade()
+    with bare.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(schema.TooNew, match="start that version, or restore the backup"):
+        bare.upgrade()
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": bare.url, "DATA_DIR": str(tmp_path)}
+    for command, status in (["store.upgrade"], 1), (["gunicorn", "-c", "config/gunicorn.py", "webapp.main:app"], 3):
+        port = {"BIND_PORT": str(free_port()), "API_KEY": KEY}
+        ended = subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, env=env | port, capture_output=True, text=True, timeout=60
+        )
+        assert "of a newer version of Longhand: start that version" in ended.stdout + ended.stderr, ended
+        assert ended.returncode == status and "Traceback" not in ended.stdout + ended.stderr, ended
+    with bare.engine.connect() as connection:
+        assert schema.current(connection) == "9999"
