@@ -20,7 +20,7 @@ from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
 from config.storage import storage_address
 from config.tracing import lacks
-from config.values import rates, signing_secret
+from config.values import rates, signing_secret, web_address
 
 Names = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
@@ -28,6 +28,7 @@ Aliases = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[list[str], NoDecode, AfterValidator(origins)]
 Rates = Annotated[str, AfterValidator(rates)]
 SigningSecret = Annotated[SecretStr, AfterValidator(signing_secret)]
+WebAddress = Annotated[str | None, AfterValidator(web_address)]
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 
@@ -168,6 +169,8 @@ class Settings(BaseSettings):
     """A file that a worker touches every few seconds while Redis takes its signs of life; for health checks of containers."""  # noqa: E501
 
     # Telling
+    metrics_api_url: WebAddress = None
+    """Where the API is, for a process that tells the figures apart from it (the Helm chart starts one): /metrics then says whether it answers, as longhand_up{part="api"}, and nothing of the room for DATA_DIR, which is its own. Unset: whoever tells the figures is the API."""  # noqa: E501
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least important message that is logged."""
     log_format: Literal["text", "json"] = "text"

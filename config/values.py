@@ -2,6 +2,7 @@
 
 import base64
 import re
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -18,6 +19,25 @@ def rates(value: str) -> str:
     if not all(re.fullmatch(_RATE, part.strip().lower()) for part in re.split("[,;|]", value)):
         raise ValueError("write a number and a time, such as 600/minute, or several with commas between them")
     return value
+
+
+def web_address(value: str | None) -> str | None:
+    """The address of a web server, without a slash at its end.
+
+    Raises:
+        ValueError: It is something else, or has a password in it.
+    """
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    try:
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        port_fits = False
+    whole = parts.scheme in {"http", "https"} and parts.hostname and port_fits
+    if not whole or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("write http://host:port or https://host:port, without a password")
+    return value.rstrip("/")
 
 
 def signing_secret(value: SecretStr) -> SecretStr:

@@ -23,6 +23,7 @@ from store.events import Worker
 from store.figures import QueueFigures, RecordFigures, Room
 from store.models import ACTIVE, OVER
 from webapp import latency, totalled
+from webapp.api_check import PROBE
 from webapp.openapi import Answer, Operation, documented
 from webapp.services import DISK, Services, services
 from webapp.totalled import known_model
@@ -95,6 +96,8 @@ class Figures(Collector):
         else:
             up.add_metric(["redis"], float(found["queues"] is not None and found["workers"] is not None))
         up.add_metric(["storage"], float(found["storage"] is not None))
+        if PROBE in found:
+            up.add_metric([PROBE], float(found[PROBE] is not None))
         yield up
         yield from _of_disks(found)
         target = "Longest time that work should wait for a worker (QUEUE_WAIT_TARGET_SECONDS)."

@@ -18,7 +18,7 @@ from store.tickets import Tickets
 from store.waiters import Waiters
 from tasks import webhooks
 from tasks.flow import Flow
-from webapp import diarising
+from webapp import api_check, diarising
 from webapp.intake.options import OptionReader
 from webapp.probes import Probes
 from webapp.serving import PROBE, Serving
@@ -60,7 +60,7 @@ class Services:
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
-    """What /metrics tells: record, queues, workers, upkeep, requests, storage, disks."""
+    """What /metrics tells: record, queues, workers, upkeep, requests, storage, disks, and whether the API is there."""
     requests: Tallies
     """Counts requests and how long they took, of all processes."""
 
@@ -107,7 +107,12 @@ def make_services(settings: Settings, store: Store, flow: Flow) -> Services:
 
 def _figures(settings: Settings, store: Store, flow: Flow, queues: figures.Queues, requests: Tallies) -> Probes:
     """What /metrics asks, each source by itself: a mount that hangs hides no other disk."""
-    places = {"data": settings.data_dir} | ({"storage": store.files.local} if store.files.local else {})
+    places = {"storage": store.files.local} if store.files.local else {}
+    api: dict[str, Callable[[], object]] = {}
+    if settings.metrics_api_url is None:
+        places["data"] = settings.data_dir
+    else:  # this process is not the API, and its folder is not where the API takes uploads
+        api[api_check.PROBE] = partial(api_check.answers, settings.metrics_api_url)
     return Probes(
         {
             "record": lambda: figures.of_record(store.database),
@@ -117,6 +122,7 @@ def _figures(settings: Settings, store: Store, flow: Flow, queues: figures.Queue
             "requests": requests.read,
             "storage": store.files.check,
         }
+        | api
         | {f"{DISK}{place}": partial(figures.of_disk, folder) for place, folder in places.items()}
     )
 

@@ -59,6 +59,7 @@ def test_lists_and_aliases_are_read_from_the_environment(monkeypatch: pytest.Mon
         ({"webhook_secret": "a-secret-that-is-long-enough-but-no-key"}, "whsec_"),
         ({"webhook_secret": "whsec_dG9vIHNob3J0"}, "24 to 64 bytes"),
         ({"webhook_secret": "whsec_" + "!" * 44}, "openssl"),
+        *[({"metrics_api_url": url}, "http://host:port") for url in ("web:8081", "http://u:p@web", "http://web:port")],
     ],
 )
 def test_what_does_not_fit_is_refused_at_start(values: dict[str, object], reason: str) -> None:
