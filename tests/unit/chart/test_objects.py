@@ -71,7 +71,7 @@ def test_what_is_referred_to_is_there(case: str) -> None:
     known |= {("Secret", "longhand")} if case == "trial" else set()
     for template in templates(objects).values():
         spec = template["spec"]
-        assert ("ServiceAccount", spec["serviceAccountName"]) in known
+        assert ("ServiceAccount", spec["serviceAccountName"]) in known | {("ServiceAccount", "default")}
         mounted = (
             {mount["name"] for one in containers(spec) for mount in one["volumeMounts"]} if "volumes" in spec else ()
         )
@@ -111,7 +111,7 @@ def test_a_gpu_is_for_the_worker_alone() -> None:
 
 def test_recordings_on_a_volume_are_on_every_pod_that_needs_them() -> None:
     found = templates(made("trial"))
-    for name in {"web", "cpu", "net", "gpu", "migrate"}:
+    for name in {"web", "cpu", "net", "gpu"}:
         spec = found[name]["spec"]
         [container] = spec["containers"]
         assert variables(container)["STORAGE_URL"] == "file:///storage/jobs"
@@ -150,6 +150,32 @@ def test_tables_come_first() -> None:
     assert "Job" not in {one["kind"] for one in render(with_more(FEW, {"migrate": {"beforeUpgrade": False}}))}
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_what_runs_before_an_upgrade_leans_on_nothing_of_the_release(name: str) -> None:
+    """Helm makes and changes the rest only afterwards: what waited for it would wait until the time is up."""
+    objects = made(name)
+    hooks = [one for one in objects if "helm.sh/hook" in one["metadata"].get("annotations", {})]
+    ours = {(one["kind"], one["metadata"]["name"]): one for one in hooks}
+    spec = of_kind(objects, "Job")["migrate"]["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == "default" and "affinity" not in spec
+    [container] = spec["containers"]
+    assert "envFrom" not in container
+    for volume in spec["volumes"]:
+        assert volume.keys() <= {"name", "emptyDir", "secret"}, volume["name"]
+        if "secret" in volume:
+            assert volume["secret"]["optional"] is True, "the program says what is missing; Kubernetes only waits"
+            source = volume["secret"]["secretName"]
+            if CASES[name]["secrets"].get("existingSecret"):
+                assert source == CASES[name]["secrets"]["existingSecret"] and len(ours) == 2
+            else:
+                secret = ours["Secret", source]
+                notes = secret["metadata"]["annotations"]
+                assert notes["helm.sh/hook"] == "pre-upgrade" and int(notes["helm.sh/hook-weight"]) < 0
+                assert secret["data"].keys() == {item["key"] for item in volume["secret"]["items"]}
+    own = render(with_more(FEW, {"serviceAccount": {"create": False, "name": "mine"}}))
+    assert of_kind(own, "Job")["migrate"]["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
 def test_a_new_secret_or_setting_starts_pods_anew() -> None:
     sums = [
         {name: template["metadata"]["annotations"] for name, template in templates(objects).items() if name != "test"}
@@ -168,6 +194,24 @@ def test_versions_are_those_of_the_program() -> None:
     version = re.search(r"^ARG VERSION=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
     assert version and chart["appVersion"] == version[1]
     assert not re.search(r"change.?me", (CHART / "values.yaml").read_text(), re.I)
+
+
+def test_what_the_readme_stops_stays_stopped() -> None:
+    """A ScaledObject that goes on would start workers again in the middle of it."""
+    said = (CHART / "README.md").read_text()
+    blocks = [block for block in re.findall(r"^```sh\n(.+?)^```", said, re.M | re.S) if "--replicas=0" in block]
+    [stop] = blocks
+    assert (
+        stop.index("scaledobject") < stop.index("paused-replicas=0") < stop.index("--replicas=0") < stop.index("wait")
+    )
+    assert "paused-replicas-\n" in said.partition(stop)[2]
+    objects = render(CASES["all"], release="longhand")
+    chosen = {"app.kubernetes.io/instance": "longhand"}.items()
+    for kind in ("Deployment", "ScaledObject", "HorizontalPodAutoscaler"):
+        found = [one for one in objects if one["kind"] == kind]
+        assert found and all(chosen <= one["metadata"]["labels"].items() for one in found)
+    spared = re.search(r"component notin \(([a-z,]+)\)", stop)
+    assert spared and set(spared[1].split(",")) & OURS == {"migrate", "test"}
 
 
 DOCUMENTS = [CHART / "README.md", ROOT / "docs" / "clouds.md", ROOT / "docs" / "deploy.md"]

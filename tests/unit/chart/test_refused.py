@@ -53,6 +53,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no certificate": (
         {"ingress": {"enabled": True, "host": "h", "tls": {"secretName": ""}}}, "tls.secretName is empty",
     ),
+    "a port that is closed": (
+        {"storage": {"endpointUrl": "https://minio:9000"}, "networkPolicy": {"backends": [
+            {"ports": [{"port": 443}, {"protocol": "UDP", "port": 9000}, {"port": 9001, "endPort": 9009}]}]}},
+        "networkPolicy.backends lets nothing through to port 9000, where storage.endpointUrl is",
+    ),
+    "nothing but the database": (
+        {"networkPolicy": {"backends": [{"ports": [{"port": 5432}]}]}}, "port 443, where storage.url is",
+    ),
+    "no way to the collector": (
+        {"settings": {"ENABLE_TRACING": True, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4999"},
+         "networkPolicy": {"backends": [{"ports": [{"port": 443}]}]}}, "port 4999, where settings.OTEL_EXPORTER",
+    ),
     "no gateway": ({"route": {"enabled": True}}, "route.parentRefs is empty"),
     "typing error": ({"storge": {}}, "storge"),
     "typing error in a worker": ({"workers": {"gpu": {"replica": 2}}}, "replica"),
@@ -61,6 +73,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "word that YAML takes for true": ({"settings": {"DIARISATION": True}}, "DIARISATION"),
     "taken name": ({"workers": {"web": {"enabled": True, "queue": "cpu", "replicas": 1}}}, "workers"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [
+    {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, {"ports": [{"port": 9000}]}, {"ports": [{"protocol": "TCP"}]},
+    {"ports": [{"port": 8000, "endPort": 9999}]}, {"ports": [{"port": "store"}]},
+])  # fmt: skip
+@pytest.mark.parametrize("where", ["backends", "extraEgress"])
+def test_a_port_may_be_let_through_in_several_ways(rule: dict[str, Any], where: str) -> None:
+    rules = {"backends": [], where: [rule]}
+    assert render(with_more(FEW, {"storage": {"endpointUrl": "https://minio:9000"}, "networkPolicy": rules}))
 
 
 @pytest.mark.parametrize("why", sorted(REFUSED))

@@ -1,22 +1,22 @@
 """More workers when work waits; and what Prometheus and Grafana are given."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from pipelines.stage import discover
 from tests import monitoring
 from tests.charts import (
+    ALL,
     CHART,
     FEW,
     defaults,
     made,
     needs_helm,
+    needs_promtool,
     of_kind,
+    promtool,
     render,
     with_more,
 )
@@ -43,9 +43,11 @@ def test_each_queue_has_a_worker_and_scales_by_its_stages() -> None:
 
 
 def test_what_prometheus_and_grafana_are_given_are_the_files_themselves() -> None:
-    objects = made("all")
+    objects = render(with_more(ALL, {"prometheus": {"matchers": ""}}))
     rules = [group for one in of_kind(objects, "PrometheusRule").values() for group in one["spec"]["groups"]]
     files = sorted((monitoring.PROMETHEUS / "rules").glob("*.yml"))
+    for rule in (rule for group in rules for rule in group["rules"]):
+        assert (rule["labels"].pop("namespace"), rule["labels"].pop("release")) == ("speech", "trial")
     assert rules == [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     boards = {
         name: text
@@ -77,10 +79,17 @@ SERIES = {
     WORK + '{stage="merge",namespace="speech"}': "0+900x80",
     'longhand_jobs{status="queued",namespace="speech"}': "7x80",
     'longhand_jobs{status="done",namespace="speech"}': "900x80",
+    'longhand_worker_processes{queue="gpu",namespace="speech"}': "4x80",
+}
+LONG = SERIES | {
+    # A model that is as slow as speech: each chunk waits ten minutes for the one before it.
+    OLDEST + '{queue="gpu",priority="normal",namespace="speech"}': "600x80",
+    'longhand_jobs{status="queued",namespace="speech"}': "0x80",
+    'longhand_jobs{status="running",namespace="speech"}': "1x80",
 }
 
 
-@pytest.mark.skipif(monitoring.lacks("promtool") is not None, reason=monitoring.lacks("promtool") or "")
+@needs_promtool
 def test_gpus_are_added_by_how_long_work_waits_and_how_busy_they_are(tmp_path: Path) -> None:
     spec = of_kind(made("all"), "ScaledObject")["gpu"]["spec"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
@@ -92,20 +101,32 @@ def test_gpus_are_added_by_how_long_work_waits_and_how_busy_they_are(tmp_path: P
             "interval": "15s",
             "input_series": [{"series": series, "values": values} for series, values in given.items()],
             "promql_expr_test": [
-                {"eval_time": "15m", "expr": trigger["metadata"]["query"], "exp_samples": samples}
-                for trigger, samples in ((wait, waited), (busy, [{"value": worked}]))
+                {
+                    "eval_time": "15m",
+                    "expr": trigger["metadata"]["query"],
+                    "exp_samples": [] if value is None else [{"value": value}],
+                }
+                for trigger, value in ((wait, waited), (busy, worked))
             ],
         }
-        # With nothing to be seen none is asked for, and nothing is wrong.
-        for given, waited, worked in ((SERIES, [{"value": 3}], 3.01), ({}, [], 0))
+        for given, waited, worked in (
+            (SERIES, 3, 3),
+            # One recording alone has two, whatever the others do: of four processes no more are wanted.
+            (LONG, 0.5, 1.4),
+            ({**LONG, 'longhand_worker_processes{queue="gpu",namespace="speech"}': "1x80"}, 2, 1.4),
+            # Another that is queued behind it counts.
+            ({**LONG, 'longhand_jobs{status="queued",namespace="speech"}': "3x80"}, 2, 3),
+            # Nobody is there yet: the machine comes.
+            ({**LONG, 'longhand_worker_processes{queue="gpu",namespace="speech"}': "0x80"}, 10, 1.4),
+            # Jobs or processes that nobody can tell hold nothing back.
+            ({name: one for name, one in LONG.items() if "processes" not in name}, 10, 1.4),
+            ({name: one for name, one in LONG.items() if "jobs" not in name}, 10, 3),
+            # The last worker stays while there is a job; with nothing to be seen none is asked for.
+            ({name: one for name, one in LONG.items() if WORK not in name}, 0.5, 0.01),
+            ({}, None, 0),
+        )
     ]
-    (tmp_path / "scaling.yml").write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": tests}))
-    program = shutil.which("promtool")
-    assert program
-    done = subprocess.run(
-        [program, "test", "rules", tmp_path / "scaling.yml"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool(tmp_path, tests)
 
 
 def test_the_adapter_tells_what_the_other_scaler_asks_for() -> None:
@@ -116,3 +137,30 @@ def test_the_adapter_tells_what_the_other_scaler_asks_for() -> None:
     for rule, query, matchers in zip(rules, keda, ('queue="gpu"', 'stage=~"detect_language|transcribe"'), strict=True):
         told = rule["metricsQuery"].replace("<<.LabelMatchers>>", matchers)
         assert re.sub(r"\s+", "", told) == re.sub(r'\s+|,namespace="speech"|namespace="speech"', "", query)
+
+
+def test_a_pod_counts_for_as_many_as_it_does_at_a_time() -> None:
+    auto = {"kind": "keda", "minReplicas": 1, "maxReplicas": 9}
+    workers = {
+        "cpu": {"autoscaling": auto},
+        "net": {"autoscaling": auto},
+        "gpu": {"autoscaling": {**auto, "perJob": 5}, "concurrency": 3},
+        "gpu-large": {**defaults()["workers"]["gpu"], "concurrency": 4, "autoscaling": {**auto, "kind": "external"}},
+    }
+    more = {"prometheus": {"address": "http://p"}, "settings": {"NET_THREADS": 48}, "workers": workers}
+    objects = render(with_more(FEW, more))
+    found = {name: one["spec"]["triggers"] for name, one in of_kind(objects, "ScaledObject").items()}
+    assert {name: busy["metadata"]["threshold"] for name, (_, busy) in found.items()} == {
+        "cpu": "1.4", "net": "33.6", "gpu": "2.1",
+    }  # fmt: skip
+    for name, one in of_kind(objects, "Deployment").items():
+        if name in workers:
+            command = one["spec"]["template"]["spec"]["containers"][0]["command"]
+            wanted = {"cpu": "2", "net": "48", "gpu": "3", "gpu-large": "4"}[name]
+            assert command[command.index("--concurrency") + 1] == wanted
+    _, busy = of_kind(objects, "HorizontalPodAutoscaler")["gpu-large"]["spec"]["metrics"]
+    assert busy["external"]["target"] == {"type": "AverageValue", "averageValue": "2800m"}
+    assert all("5 * scalar" in trigger["metadata"]["query"] for trigger in found["gpu"])
+    assert "clamp_max(max" not in found["net"][0]["metadata"]["query"], "webhooks are of jobs that are over"
+    windows = {span for one in found.values() for t in one for span in re.findall(r"\[(\w+)\]", t["metadata"]["query"])}
+    assert windows == {"10m"}, "work counts when it is done"

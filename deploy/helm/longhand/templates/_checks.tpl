@@ -22,6 +22,14 @@
 {{- end -}}
 {{- include "longhand.checkStorage" . -}}
 {{- include "longhand.checkWorkers" . -}}
+{{- if and $v.networkPolicy.enabled (not (kindIs "invalid" $v.networkPolicy.backends)) -}}
+{{- $rules := concat $v.networkPolicy.backends $v.networkPolicy.extraEgress -}}
+{{- range $name, $port := include "longhand.saidPorts" . | fromJson -}}
+{{- if not (include "longhand.letThrough" (dict "rules" $rules "port" $port)) -}}
+{{- fail (printf "networkPolicy.backends lets nothing through to port %s, where %s is: add it there, or leave networkPolicy.backends out." $port $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) }}{{ fail "ingress.host is empty: name the host that clients use." }}{{ end -}}
 {{- if and $v.ingress.enabled $v.ingress.tls.enabled (not $v.ingress.tls.secretName) -}}
 {{- fail "ingress.tls.secretName is empty: name the Secret with the certificate, or set ingress.tls.enabled=false behind something that has one." -}}

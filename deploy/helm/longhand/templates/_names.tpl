@@ -45,6 +45,11 @@ labels:
 {{- .Values.secrets.existingSecret | default (printf "%s-secrets" (include "longhand.fullname" .)) -}}
 {{- end -}}
 
+{{/* Where the secrets are before an upgrade has replaced anything. */}}
+{{- define "longhand.hookSecret" -}}
+{{- .Values.secrets.existingSecret | default (printf "%s-migrate" (include "longhand.fullname" .)) -}}
+{{- end -}}
+
 {{/* (root, target) */}}
 {{- define "longhand.image" -}}
 {{- $image := .root.Values.image -}}
@@ -85,6 +90,16 @@ labels:
 {{- $_ := set $values "database_url" (printf "postgresql+psycopg://longhand:%s@%s-postgres/longhand" $values.postgres_password (include "longhand.fullname" .)) -}}
 {{- end -}}
 {{- toJson $values -}}
+{{- end -}}
+
+{{/* As a Secret has them. (root; only: names of those that are wanted, or nothing) */}}
+{{- define "longhand.secretData" -}}
+{{- $only := .only -}}
+{{- range $name, $value := include "longhand.secretValues" .root | fromJson }}
+{{- if or (not $only) (has $name $only) }}
+{{ $name }}: {{ $value | b64enc }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* How many Pods of a part there may be at once. */}}

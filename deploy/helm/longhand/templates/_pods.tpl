@@ -31,6 +31,11 @@ seccompProfile: {type: RuntimeDefault}
 - {name: {{ ternary "AWS_SHARED_CREDENTIALS" (upper $key) (eq $key "aws_credentials") }}_FILE, value: /run/secrets/{{ $key }}}
 {{- end }}
 {{- end }}
+{{- if .bare }}
+{{- range $name, $value := include "longhand.settings" $root | fromYaml }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
 {{- if .record }}
 {{- if $root.Values.storage.url }}
 - {name: STORAGE_URL, value: {{ $root.Values.storage.url | quote }}}
@@ -44,7 +49,7 @@ seccompProfile: {type: RuntimeDefault}
 - {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: {{ . }}}
 - {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: {{ . }}}
 {{- end }}
-{{- else }}
+{{- else if not .bare }}
 - {name: STORAGE_URL, value: file:///storage/jobs}
 {{- end }}
 {{- end }}
@@ -64,7 +69,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .data }}
 - {name: data, mountPath: /data}
 {{- end }}
-{{- if and .record .root.Values.storage.persistence.enabled }}
+{{- if and .record (not .bare) .root.Values.storage.persistence.enabled }}
 - {name: storage, mountPath: /storage}
 {{- end }}
 {{- if .part.models }}
@@ -83,7 +88,11 @@ seccompProfile: {type: RuntimeDefault}
 {{- if $files }}
 - name: secrets
   secret:
-    secretName: {{ include "longhand.secret" .root }}
+    secretName: {{ ternary (include "longhand.hookSecret" .root) (include "longhand.secret" .root) (.bare | default false) }}
+    {{- if .bare }}
+    # One that is not there is complained of by the program, in a sentence; Kubernetes would wait for it.
+    optional: true
+    {{- end }}
     defaultMode: 0440
     items:
       {{- range $files }}
@@ -94,7 +103,7 @@ seccompProfile: {type: RuntimeDefault}
 - name: data
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if and .record $v.storage.persistence.enabled }}
+{{- if and .record (not .bare) $v.storage.persistence.enabled }}
 - name: storage
   persistentVolumeClaim: {claimName: {{ $v.storage.persistence.existingClaim | default (printf "%s-storage" (include "longhand.fullname" .root)) }}}
 {{- end }}
@@ -117,8 +126,10 @@ name: {{ .containerName }}
 image: {{ include "longhand.image" (dict "root" .root "target" .image) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command: {{ toJson .command }}
+{{- if not .bare }}
 envFrom:
   - configMapRef: {name: {{ include "longhand.fullname" .root }}-settings}
+{{- end }}
 env:
   {{- include "longhand.environment" . | nindent 2 }}
 resources:
@@ -133,7 +144,8 @@ volumeMounts:
 A Pod's template, metadata and all.
 root, component, image; part: its values; command; secrets: those it is given, if they are there; record: whether it
 reads and writes jobs; data: the volume of its DATA_DIR; env: more of its environment; more: ports, probes and the like
-of its container, as YAML; grace: seconds to stop in; alone: whether the tables are not looked after first.
+of its container, as YAML; grace: seconds to stop in; alone: whether the tables are not looked after first; bare:
+whether it runs before anything of this release is there, so that it can lean on nothing of it (and mounts no recordings).
 */}}
 {{- define "longhand.pod" -}}
 {{- $v := .root.Values -}}
@@ -150,14 +162,14 @@ metadata:
     {{- end }}
   labels:
     {{- include "longhand.labels" . | nindent 4 }}
-    {{- if and .record $v.storage.oneNode }}
+    {{- if and .record (not .bare) $v.storage.oneNode }}
     longhand-one-node: "true"
     {{- end }}
     {{- with merge (dict) (.part.podLabels | default dict) $v.pods.labels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "longhand.serviceAccount" .root }}
+  serviceAccountName: {{ ternary "default" (include "longhand.serviceAccount" .root) (and .bare $v.serviceAccount.create | default false) }}
   automountServiceAccountToken: false
   # What Kubernetes would tell of other Services by variables could be taken for settings (FLOWER_PORT).
   enableServiceLinks: false
@@ -187,7 +199,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- $affinity := .part.affinity | default dict }}
-  {{- if and .record $v.storage.oneNode }}
+  {{- if and .record (not .bare) $v.storage.oneNode }}
   {{- $near := dict "labelSelector" (dict "matchLabels" (dict "longhand-one-node" "true" "app.kubernetes.io/instance" .root.Release.Name)) "topologyKey" "kubernetes.io/hostname" }}
   {{- $affinity = merge (dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $near))) $affinity }}
   {{- end }}
