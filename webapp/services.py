@@ -60,7 +60,7 @@ class Services:
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
-    """What /metrics tells: record, queues, workers, upkeep, requests, storage, disks, and whether the API is there."""
+    """What /metrics tells: record, queues, workers, upkeep, requests, storage, disks."""
     requests: Tallies
     """Counts requests and how long they took, of all processes."""
 
