@@ -1,5 +1,6 @@
 """What the dashboards are put together from, as Grafana's classic JSON has it (Grafana 11 and later)."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,12 @@ COLOURS = {"done": GOOD, "failed": BAD, "cancelled": "#8e8e8e", "5xx": BAD, "4xx
 
 def query(expr: str, legend: str = "", *, instant: bool = False, table: bool = False, heatmap: bool = False) -> Json:
     """One query of a panel; ``instant``: as it is at the end of the time that is shown."""
-    found: Json = {"datasource": SOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend or "__auto"}
+    found: Json = {
+        "datasource": SOURCE,
+        "editorMode": "code",
+        "expr": _chosen(expr),
+        "legendFormat": legend or "__auto",
+    }
     found |= {"instant": instant or table, "range": not (instant or table)}
     return found | ({"format": "table"} if table else {"format": "heatmap"} if heatmap else {})
 
@@ -201,7 +207,7 @@ def dashboard(
         "uid": uid, "title": title, "description": description, "tags": ["longhand"], "schemaVersion": SCHEMA_VERSION,
         "version": 1, "editable": True, "graphTooltip": 1, "timezone": "browser", "refresh": "30s",
         "time": {"from": f"now-{hours}h", "to": "now"}, "timepicker": {}, "fiscalYearStartMonth": 0, "weekStart": "",
-        "annotations": {"list": _annotations()}, "templating": {"list": [_source(), *choices]},
+        "annotations": {"list": _annotations()}, "templating": {"list": [_source(), _namespace(), *choices]},
         "links": [{
             "type": "dashboards", "tags": ["longhand"], "title": "Longhand", "asDropdown": False, "icon": "dashboard",
             "includeVars": False, "keepTime": True, "targetBlank": False, "tooltip": "", "url": "",
@@ -227,6 +233,20 @@ def _source() -> Json:
     return found | {"current": current, "hide": 0, "includeAll": False, "multi": False, "options": [], "refresh": 1}
 
 
+def _namespace() -> Json:
+    """Which installation, where Prometheus sees several in Kubernetes; elsewhere there is nothing to choose."""
+    return choice("namespace", "Namespace", "longhand_build_info")
+
+
+def _chosen(expr: str) -> str:
+    """An expression over the chosen installations; `.*` also takes series that have no namespace."""
+    return re.sub(r"\b(longhand_\w+|ALERTS(?:_FOR_STATE)?)\b(\{)?", _narrowed, expr)
+
+
+def _narrowed(series: re.Match[str]) -> str:
+    return f'{series[1]}{{namespace=~"$namespace"{"," if series[2] else "}"}'
+
+
 def _annotations() -> list[Json]:
     newer = "longhand_build_info unless on (version) last_over_time(longhand_build_info[1d] offset 2m)"
     firing = 'ALERTS{alertstate="firing",alertname=~"Longhand.*"}'
@@ -237,6 +257,7 @@ def _annotations() -> list[Json]:
 
 
 def _annotation(name: str, expr: str, colour: str, text: str) -> Json:
+    expr = _chosen(expr)
     target = {"expr": expr, "refId": "Anno", "datasource": SOURCE}
     found: Json = {"name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": colour, "expr": expr}
     return found | {"step": "60s", "titleFormat": text, "textFormat": "", "tagKeys": "severity", "target": target}
