@@ -50,6 +50,15 @@ class Live:
     """When the last of these reports came."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """That of Redis, in bytes."""
+
+    used: int
+    most: int | None
+    """It refuses what would take more; None: it has no limit of its own."""
+
+
 class Events:
     """Progress, wake-ups and presence over Redis.
 
@@ -220,6 +229,15 @@ class Events:
         """
         at = cast("str | None", self._client.get(f"{PREFIX}upkeep"))
         return math.inf if at is None else max(0.0, self._time() - float(at))
+
+    def memory(self) -> Memory:
+        """How full Redis is.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked, or does not tell.
+        """
+        told = self._client.info("memory")
+        return Memory(int(told["used_memory"]), int(told.get("maxmemory", 0)) or None)
 
     def _time(self) -> float:
         """By the clock of Redis, which is everybody's."""

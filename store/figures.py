@@ -11,21 +11,46 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from store import keys, totals
+from store import keys, totals, turns
 from store.database import Database
 from store.impatient import client
 from store.jobs import PRIORITIES, now
 from store.models import Delivery, Job, ResumableUpload
 from store.totals import AccountSum, Sum
+from store.turns import Line
 
 REQUEST_ID = "longhand_request_id"
 """Header of a message: the request that set the job going; for the log alone."""
 SENT_AT = "longhand_sent_at"
 """Header of every message: when it was put on its queue, in seconds since 1970."""
+BEHIND = "longhand_behind"
+"""Header of a message that waits behind others of its own recording: that it waits says nothing of the workers."""
 _SEPARATOR = "\x06\x16"
 """How Celery's Redis transport names a queue's list of one priority: queue, this, number; just the queue for 0."""
 _UNACKNOWLEDGED = "unacked"
 """Where it keeps the messages that workers hold."""
+_SEARCHED = 2000
+"""So many messages of a queue are looked at for one that waits for others than its own recording."""
+_LOOK = """
+local found = {redis.call('HLEN', KEYS[1])}
+for n = 2, #KEYS do
+  local count, oldest = redis.call('LLEN', KEYS[n]), false
+  -- New ones come in at the other end. Most often the last one is it.
+  local last, some, most = -1, 1, math.min(count, tonumber(ARGV[2]))
+  while not oldest and -last <= most do
+    local messages = redis.call('LRANGE', KEYS[n], last - some + 1, last)
+    for m = #messages, 1, -1 do
+      if not oldest and not string.find(messages[m], ARGV[1], 1, true) then
+        oldest = messages[m]
+      end
+    end
+    last, some = last - some, 100
+  end
+  found[#found + 1] = count
+  found[#found + 1] = oldest
+end
+return found
+"""
 
 
 @dataclass(frozen=True)
@@ -39,11 +64,15 @@ class RecordFigures:
     uploads: int
     """Resumable uploads that are not complete and have not expired."""
     oldest_queued: float
-    """Seconds since the work of a queued job was put on its queue, of all that are queued the longest; 0: none is."""
+    """Seconds since the work of a queued job was put on its queue, of all whose turn it is the longest; 0: none is."""
+    lines: list[Line]
+    """Jobs that wait for their turns."""
     totals: dict[str, list[Sum]]
     """By figure, see ``store.totals``."""
     accounts: list[AccountSum]
     """The same of accounts."""
+    idle: list[str]
+    """Accounts of which there is none yet."""
     names: dict[str, str]
     """What the first keys of these accounts are called, by id."""
 
@@ -56,7 +85,8 @@ class Waiting:
     priority: str
     messages: int
     oldest: float | None
-    """Seconds since the oldest of them was sent; 0: there is none; None: nobody can tell."""
+    """Seconds since the oldest was sent of those that do not wait behind their own recording (``BEHIND``); 0: there is
+    none; None: nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +120,20 @@ def of_disk(folder: Path) -> Room:
 def of_record(database: Database) -> RecordFigures:
     """The figures of the record; each out of an index, whatever the number of jobs."""
     kept, accounts = totals.read(database), totals.of_accounts(database)
-    names = keys.names(database, {one.owner for one in accounts})
+    owners = {one.owner for one in accounts}
+    idle = [one for one in keys.accounts(database, most=totals.MOST_ACCOUNTS) if one not in owners]
+    idle = idle[: max(totals.MOST_ACCOUNTS - len(owners), 0)]
+    names = keys.names(database, {*owners, *idle})
     with database.read() as session:
         return RecordFigures(
             jobs=_by(session, Job.status),
             deliveries=_by(session, Delivery.status),
             uploads=_uploads(session),
             oldest_queued=_oldest_queued(session),
+            lines=turns.lines(session),
             totals=kept,
             accounts=accounts,
+            idle=idle,
             names=names,
         )
 
@@ -116,7 +151,12 @@ def _oldest_queued(session: Session) -> float:
     # Literally as in the index jobs_waiting, or SQLite would not use it. What was never queued (`standing.stands`) has
     # the earliest time there is.
     queued = (text("status = 'queued'"), Job.submitted_at >= Job.created_at)
-    since = session.scalar(select(Job.submitted_at).where(*queued).order_by(Job.submitted_at).limit(1))
+    query = select(Job.submitted_at, turns.waits()).where(*queued).order_by(Job.submitted_at).limit(1)
+    since, waits = session.execute(query).one_or_none() or (None, False)
+    if waits:
+        # Of those in line there may be very many before the first that is not; few have their turn.
+        turn = (Job.lane.is_not(None), Job.admitted_at.is_not(None), Job.status != "running")
+        since = session.scalar(select(func.min(Job.submitted_at)).where(*turn, Job.submitted_at >= Job.created_at))
     return max((now() - since).total_seconds(), 0.0) if since is not None else 0.0
 
 
@@ -129,6 +169,7 @@ class Queues:
 
     def __init__(self, url: str) -> None:
         self._client = client(url, decode_responses=True)
+        self._script = self._client.register_script(_LOOK)
 
     def look(self, names: Sequence[str]) -> QueueFigures:
         """What waits on these queues, each priority by itself, in one round trip.
@@ -137,14 +178,10 @@ class Queues:
             redis.RedisError: Redis cannot be asked.
         """
         kinds = [(queue, priority) for queue in names for priority in PRIORITIES]
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hlen(_UNACKNOWLEDGED)
-            for queue, priority in kinds:
-                number = PRIORITIES[priority]
-                key = f"{queue}{_SEPARATOR}{number}" if number else queue
-                pipe.llen(key)
-                pipe.lindex(key, -1)  # new ones come in at the other end
-            found: list[Any] = pipe.execute()
+        numbers = [(queue, PRIORITIES[priority]) for queue, priority in kinds]
+        lists = [f"{queue}{_SEPARATOR}{number}" if number else queue for queue, number in numbers]
+        # Whatever a message holds besides, its quotation marks are escaped in there.
+        found: list[Any] = self._script(keys=[_UNACKNOWLEDGED, *lists], args=[f'"{BEHIND}":', _SEARCHED])
         pairs: Iterator[tuple[int, str | None]] = zip(found[1::2], found[2::2], strict=True)
         waiting = [
             Waiting(queue, priority, int(count), _age(oldest))

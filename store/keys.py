@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from store.database import Database, changed
 from store.jobs import new_id, now
@@ -102,6 +102,13 @@ def names(database: Database, only: Collection[str] | None = None) -> dict[str, 
         query = query.where(ApiKey.id.in_(only))
     with database.read() as session:
         return {key_id: name for key_id, name in session.execute(query)}
+
+
+def accounts(database: Database, *, most: int) -> list[str]:
+    """Accounts that have a key which may be used; the newest, if there are more than ``most``."""
+    query = select(ApiKey.owner).where(ApiKey.revoked_at.is_(None)).group_by(ApiKey.owner)
+    with database.read() as session:
+        return list(session.scalars(query.order_by(func.max(ApiKey.created_at).desc(), ApiKey.owner).limit(most)))
 
 
 def revoke(database: Database, key_id: str) -> bool:

@@ -66,8 +66,8 @@ def begin(
         times = {"started_at": func.coalesce(Step.started_at, at), "alive_at": at}
         won = changed(session, free.values(worker=worker, **values, **times))
         if won:
-            _mark_started(session, piece, at)
-            counted += _waited(wait, priority, at) if wait is not None and new else []
+            first = _mark_started(session, piece, at)
+            counted += _waited(wait, priority, at) if wait is not None and new and first else []
         totals.add_all(session, counted)
         return (Begin.RUN, claim) if won else (_why_not(session, piece, max_attempts), "")
 
@@ -94,13 +94,14 @@ def _waited(wait: Wait, priority: str, at: datetime) -> list[Addition]:
     return totals.waited(queue=wait.queue, priority=priority, seconds=seconds, target=wait.target)
 
 
-def _mark_started(session: Session, piece: Piece, at: datetime) -> None:
-    """With its first piece of work the job runs, and with its first chunk the stage."""
+def _mark_started(session: Session, piece: Piece, at: datetime) -> bool:
+    """With its first piece of work the job runs, and with its first chunk the stage; whether the stage began."""
     began = func.coalesce(Job.started_at, at)
     job = update(Job).where(Job.id == piece.job_id, Job.status == "queued").values(status="running", started_at=began)
     whole = and_(here(Piece(piece.job_id, piece.stage)), Step.status == "pending")
     session.execute(job)
-    session.execute(update(Step).where(whole).values(status="running", started_at=at))
+    begun = changed(session, update(Step).where(whole).values(status="running", started_at=at))
+    return begun or piece.item == WHOLE
 
 
 def alive(database: Database, piece: Piece, claim: str) -> bool:

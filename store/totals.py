@@ -24,10 +24,12 @@ JOBS = "jobs"
 PIECES = "pieces"
 """Pieces of work that were done and the seconds they took, by stage and the least of ``BOUNDS`` not below them."""
 WAITS = "waits"
-"""Pieces of work that began for the first time and the seconds they had been on a queue, by queue and (in one, with a
-space between) priority and bound."""
+"""Stages that began and the seconds they had been on a queue, by queue and (in one, with a space between) priority and
+bound. Of a stage in chunks it is the first of them that begins: the others wait behind their own recording."""
 LATE = "late"
 """Those of them that waited longer than they should, by queue and priority."""
+TURNS = "turns"
+"""Turns that jobs had and the seconds they had waited for them, by priority and bound (``LINES``)."""
 AGAIN = "again"
 """Pieces of work that were left undone, to be begun again, by stage and reason."""
 LOST = "lost"
@@ -50,6 +52,7 @@ died; it is not tried any more."""
 BOUNDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds; each total is kept under its own bound, so others may be chosen later."""
 RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+LINES = (1, 10, 60, 300, 900, 3600, 10800, 21600, 43200, 86400)
 BEYOND = "+Inf"
 MOST_ACCOUNTS = 100
 """Each account is several time series of Prometheus; those that have had the most audio are told one by one."""
@@ -145,10 +148,15 @@ def worked(session: Session, job_id: str, stage: str, item: int, *, at: datetime
 
 
 def waited(*, queue: str, priority: str, seconds: float, target: float) -> list[Addition]:
-    """A piece of work that begins for the first time, and how long it should have waited at most."""
+    """A stage that begins, and how long it should have waited at most."""
     bound = name_of(bound_of(seconds, sorted({*BOUNDS, target})))
     late = [Addition(LATE, queue, priority, seconds)] if seconds > target else []
     return [Addition(WAITS, queue, f"{priority} {bound}", seconds), *late]
+
+
+def took_turn(*, priority: str, seconds: float) -> Addition:
+    """A job whose turn it is, and how long it waited for that."""
+    return Addition(TURNS, priority, name_of(bound_of(seconds, LINES)), seconds)
 
 
 def lost(stage: str, how: str) -> list[Addition]:
@@ -194,7 +202,7 @@ def add_all(session: Session, additions: Iterable[Addition], *, owner: str | Non
 
 def read(database: Database) -> dict[str, list[Sum]]:
     """All totals by figure."""
-    names = (AUDIO, JOBS, PIECES, WAITS, LATE, AGAIN, LOST, FACTORS, HEARD, WARNED, WEBHOOKS)
+    names = (AUDIO, JOBS, PIECES, WAITS, LATE, TURNS, AGAIN, LOST, FACTORS, HEARD, WARNED, WEBHOOKS)
     found: dict[str, list[Sum]] = {name: [] for name in names}
     with database.read() as session:
         query = select(Total.figure, Total.label, Total.detail, Total.count, Total.amount)

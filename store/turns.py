@@ -6,11 +6,14 @@ but a turn to be prepared is one to be worked on as well, so that what is prepar
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from store import totals
 from store.database import Database, changed, hold
 from store.jobs import PRIORITIES, now
 from store.models import ACTIVE, Job
@@ -23,10 +26,29 @@ WORK = "work"
 
 PREPARE = "prepare"
 """Its places are an account's, whatever the priority: fewer than there are processes for it."""
-_Place = tuple[datetime, str, str]
-"""When a job was made, its id, its lane."""
 _BEFORE: dict[str, tuple[str, ...]] = {NET: (), PREPARE: (NET,), WORK: (NET, PREPARE)}
 """Where a job may come from. There is no way back: what waits for servers later on does so within its turn."""
+
+
+class _Place(NamedTuple):
+    """A job in line; they sort by when they were made."""
+
+    made: datetime
+    job_id: str
+    lane: str
+    priority: str
+    since: datetime
+    """When it was made, tried again, or left the lane before this one."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The jobs of one priority that wait for their turns, of all accounts."""
+
+    priority: str
+    jobs: int
+    oldest: float
+    """Seconds that a job which is the next of its account has waited, of all accounts the most."""
 
 
 def ask(database: Database, job_id: str, lane: str, *, limits: Mapping[str, int]) -> list[str]:
@@ -51,13 +73,17 @@ def ask(database: Database, job_id: str, lane: str, *, limits: Mapping[str, int]
         prepared = and_(Job.lane == PREPARE, Job.admitted_at.is_not(None))
         kept = lane == WORK and changed(session, this.where(prepared).values(lane=WORK))
         elsewhere = or_(Job.lane.is_(None), Job.lane.in_(_BEFORE[lane]))
-        moved = kept or changed(session, this.where(elsewhere).values(lane=lane, admitted_at=None))
+        since = case((Job.lane.is_(None), Job.submitted_at), else_=now())
+        values = {"lane": lane, "admitted_at": None, "submitted_at": since}
+        moved = kept or changed(session, this.where(elsewhere).values(values))
         # Whoever left a lane made room there, for jobs of any priority.
         given = _give(session, job.owner, PRIORITIES if moved and lane != NET else (job.priority,), limits)
         if moved and not kept:
             # What has been fetched and waits now is queued again, for all to see; it began when it began.
             changed(session, this.where(Job.status == "running", Job.lane != NET, waits()).values(status="queued"))
-        return [job_id, *given] if kept else given
+        _count(session, given)
+        ids = [place.job_id for place in given]
+        return [job_id, *ids] if kept else ids
 
 
 def give(database: Database, owner: str, *, limits: Mapping[str, int]) -> list[str]:
@@ -65,7 +91,9 @@ def give(database: Database, owner: str, *, limits: Mapping[str, int]) -> list[s
     with database.write() as session:
         _hold(session, owner)
         anybody = select(Job.id).where(waits(), Job.owner == owner).limit(1)
-        return _give(session, owner, PRIORITIES, limits) if session.scalar(anybody) is not None else []
+        given = _give(session, owner, PRIORITIES, limits) if session.scalar(anybody) is not None else []
+        _count(session, given)
+        return [place.job_id for place in given]
 
 
 def give_back(database: Database, job_ids: Sequence[str]) -> None:
@@ -92,12 +120,42 @@ def waits() -> ColumnElement[bool]:
     return and_(Job.lane.is_not(None), Job.admitted_at.is_(None))
 
 
+def lines(session: Session) -> list[Line]:
+    """Who waits for a turn, by priority; out of the index jobs_in_line, and a row for each account."""
+    own = (Job.owner, Job.lane, Job.priority)
+    first = func.min(Job.created_at).label("made")
+    found = select(*own, first, func.count().label("jobs")).where(waits()).group_by(*own).subquery().c
+    same = and_(Job.owner == found.owner, Job.lane == found.lane, Job.priority == found.priority)
+    # What is to be queued anew (`standing.stands`) has the earliest time there is: since when it waits nobody knows.
+    since = case((Job.submitted_at >= Job.created_at, Job.submitted_at))
+    next_one = select(since).where(same, Job.created_at == found.made, waits()).limit(1).scalar_subquery()
+    query = select(found.priority, func.sum(found.jobs), func.min(next_one)).group_by(found.priority)
+    at = now()
+    return [
+        Line(priority, int(jobs), max((at - oldest).total_seconds(), 0.0) if oldest is not None else 0.0)
+        for priority, jobs, oldest in session.execute(query)
+    ]
+
+
+def _count(session: Session, given: Iterable[_Place]) -> None:
+    """How long those waited who have got a turn; last of all, see ``store.totals``."""
+    at = now()
+    known = [place for place in given if place.since >= place.made]
+    totals.add_all(
+        session,
+        [
+            totals.took_turn(priority=place.priority, seconds=max((at - place.since).total_seconds(), 0.0))
+            for place in known
+        ],
+    )
+
+
 def _hold(session: Session, owner: str) -> None:
     """One at a time gives out the turns of an account, so that it never has more than there are."""
     hold(session, owner)
 
 
-def _give(session: Session, owner: str, priorities: Iterable[str], limits: Mapping[str, int]) -> list[str]:
+def _give(session: Session, owner: str, priorities: Iterable[str], limits: Mapping[str, int]) -> list[_Place]:
     given = []
     for priority in priorities:
         waiting = _first(session, owner, WORK, priority, limits[WORK])
@@ -115,8 +173,9 @@ def _give(session: Session, owner: str, priorities: Iterable[str], limits: Mappi
 def _first(session: Session, owner: str, lane: str, priority: str, limit: int) -> list[_Place]:
     """Those who have waited longest. No look at how many wait, which may be very many."""
     line = and_(Job.owner == owner, Job.lane == lane, Job.priority == priority)
-    query = select(Job.created_at, Job.id).where(line, waits()).order_by(Job.created_at).limit(limit)
-    return [(at, job_id, lane) for at, job_id in session.execute(query)]
+    query = select(Job.created_at, Job.id, Job.submitted_at).where(line, waits())
+    found = session.execute(query.order_by(Job.created_at).limit(limit))
+    return [_Place(made, job_id, lane, priority, since) for made, job_id, since in found]
 
 
 def _taken(session: Session, owner: str, lanes: Sequence[str], priority: str | None = None) -> int:
@@ -125,14 +184,14 @@ def _taken(session: Session, owner: str, lanes: Sequence[str], priority: str | N
     return session.scalar(query.where(Job.priority == priority) if priority is not None else query) or 0
 
 
-def _admit(session: Session, waiting: Iterable[_Place], free: dict[str, int]) -> list[str]:
+def _admit(session: Session, waiting: Iterable[_Place], free: dict[str, int]) -> list[_Place]:
     """Give turns as far as there are any; one to be prepared is one to be worked on as well."""
     at = now()
     turn = update(Job).values(admitted_at=at, submitted_at=at)
     given = []
-    for _, job_id, lane in waiting:
-        needed = (WORK, PREPARE) if lane == PREPARE else (lane,)
-        if all(free[one] > 0 for one in needed) and changed(session, turn.where(Job.id == job_id, waits())):
-            given.append(job_id)
+    for place in waiting:
+        needed = (WORK, PREPARE) if place.lane == PREPARE else (place.lane,)
+        if all(free[one] > 0 for one in needed) and changed(session, turn.where(Job.id == place.job_id, waits())):
+            given.append(place)
             free.update({one: free[one] - 1 for one in needed})
     return given

@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from pipelines.stage import Stage, discover
 from store import Store, jobs, standing, steps, turns
-from store.figures import REQUEST_ID, SENT_AT, QueueFigures
+from store.figures import BEHIND, REQUEST_ID, SENT_AT, QueueFigures
 from store.file_errors import StorageAway
 from store.models import ACTIVE, WHOLE, Job
 from tasks import rabbit
@@ -232,13 +232,16 @@ class Flow:
     def _chunks(self, job: Job, stage: Stage, *, anew: bool) -> None:
         """Send the next chunks of a stage, as many as may be on the queue."""
         database = self.store.database
-        if any(step.stage == stage.name and step.item == WHOLE and step.total is None for step in job.steps):
+        whole = next(step for step in job.steps if step.stage == stage.name and step.item == WHOLE)
+        if whole.total is None:
             count = len(json.loads(self.store.files.read(job.id, stage.each or ""))["chunks"])
             steps.scatter(database, job.id, stage.name, count=count)
         items = steps.take_next(database, job.id, stage.name, window=self.capacity.window(stage.queue), anew=anew)
         for n, item in enumerate(items):
+            # As in `steps.begin`: a stage waits until its first chunk begins.
+            behind = n > 0 or whole.status != "pending"
             try:
-                self._message(f"stage.{stage.name}", job, stage.queue, item).apply_async()
+                self._message(f"stage.{stage.name}", job, stage.queue, item, behind=behind).apply_async()
             except BaseException:
                 steps.give_back(database, job.id, stage.name, items[n:])
                 raise
@@ -264,11 +267,12 @@ class Flow:
             steps.give_back(self.store.database, job.id, run[0].name, [WHOLE])
             raise
 
-    def _message(self, name: str, job: Job, queue: str, item: int = WHOLE) -> Any:
+    def _message(self, name: str, job: Job, queue: str, item: int = WHOLE, *, behind: bool = False) -> Any:
         args = [job.id] if item == WHOLE else [job.id, item]
         priority = rabbit.priority(self.app, jobs.PRIORITIES[job.priority])
         # Whoever sends it, now or again: the log of its work is that of the request that set the job going.
-        headers = {REQUEST_ID: job.request_id} if job.request_id else {}
+        headers: dict[str, Any] = {REQUEST_ID: job.request_id} if job.request_id else {}
+        headers |= {BEHIND: True} if behind else {}
         return self.app.signature(name, args=args, immutable=True, queue=queue, priority=priority, headers=headers)
 
 

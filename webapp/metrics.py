@@ -19,8 +19,9 @@ from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as AnyResponse
 
 from config.version import program_version
-from store.events import Worker
+from store.events import Memory, Worker
 from store.figures import QueueFigures, RecordFigures, Room
+from store.jobs import PRIORITIES
 from store.models import ACTIVE, OVER
 from webapp import latency, totalled
 from webapp.api_check import PROBE
@@ -103,12 +104,15 @@ class Figures(Collector):
         target = "Longest time that work should wait for a worker (QUEUE_WAIT_TARGET_SECONDS)."
         seconds = self._s.settings.queue_wait_target_seconds
         yield GaugeMetricFamily("longhand_queue_wait_target_seconds", target, seconds)
+        yield _of_stages(self._s)
         if found["record"] is not None:
             yield from _of_record(self._s, found["record"])
         if found["queues"] is not None:
             yield from _of_queues(found["queues"])
         if found["workers"] is not None:
             yield from _of_workers(self._s, found["workers"])
+        if found["memory"] is not None:
+            yield from _of_redis(found["memory"])
         if found["upkeep"] is not None:
             text = "How long ago all jobs were last looked after (UPKEEP_SECONDS); +Inf: not since Redis began."
             yield GaugeMetricFamily("longhand_upkeep_age_seconds", text, found["upkeep"])
@@ -143,8 +147,14 @@ def _of_disks(found: Mapping[str, Any]) -> Iterable[Metric]:
 def _of_record(s: Services, found: RecordFigures) -> Iterable[Metric]:
     text = "Jobs in the record, by status; those deleted are not in it."
     yield _gauge("longhand_jobs", text, "status", {**dict.fromkeys((*ACTIVE, *OVER), 0), **found.jobs})
-    text = "How long the work of the oldest queued job has waited since it was last put on a queue; 0: none is queued."
+    text = "How long the work of the oldest queued job whose turn it is has waited since it was last put on a queue."
     yield GaugeMetricFamily("longhand_jobs_oldest_queued_seconds", text, found.oldest_queued)
+    none = dict.fromkeys(PRIORITIES, 0)
+    text = "Jobs that wait for their account's turn (ACCOUNT_JOBS); nothing of them is on a queue."
+    yield _gauge("longhand_turn_jobs_waiting", text, "priority", none | {one.priority: one.jobs for one in found.lines})
+    text = "How long a job that is the next of its account has waited for its turn, of all accounts the longest."
+    oldest = none | {one.priority: one.oldest for one in found.lines}
+    yield _gauge("longhand_turn_oldest_seconds", text, "priority", oldest)
     text = "Webhooks in the record, by status."
     states = {**dict.fromkeys(("pending", "delivered", "failed"), 0), **found.deliveries}
     yield _gauge("longhand_webhook_deliveries", text, "status", states)
@@ -156,7 +166,7 @@ def _of_record(s: Services, found: RecordFigures) -> Iterable[Metric]:
 def _of_queues(found: QueueFigures) -> Iterable[Metric]:
     labels = ["queue", "priority"]
     depth = GaugeMetricFamily("longhand_queue_messages", "Messages that wait on a queue.", labels=labels)
-    text = "How long the oldest message has waited since it was sent; 0: none waits."
+    text = "How long the oldest message has waited that is not behind its own recording; 0: none waits."
     age = GaugeMetricFamily("longhand_queue_oldest_message_seconds", text, labels=labels)
     for one in found.waiting:
         depth.add_metric([one.queue, one.priority], one.messages)
@@ -171,19 +181,40 @@ def _of_queues(found: QueueFigures) -> Iterable[Metric]:
         yield GaugeMetricFamily("longhand_queue_unacknowledged_messages", text, found.unacknowledged)
 
 
+def _of_stages(s: Services) -> Metric:
+    text = "Which queue does a stage's work."
+    family = GaugeMetricFamily("longhand_stage_info", text, labels=["stage", "queue"])
+    for stage in s.flow.stages.values():
+        family.add_metric([stage.name, stage.queue], 1)
+    return family
+
+
+def _of_redis(memory: Memory) -> Iterable[Metric]:
+    text = "Memory that Redis has taken for what is in it."
+    yield GaugeMetricFamily("longhand_redis_memory_used_bytes", text, memory.used)
+    # Without a limit there is none to tell: a zero would look as if it were full.
+    if memory.most is not None:
+        text = "Memory beyond which Redis refuses what would take more."
+        yield GaugeMetricFamily("longhand_redis_memory_max_bytes", text, memory.most)
+
+
 def _of_workers(s: Services, workers: Sequence[Worker]) -> Iterable[Metric]:
     serving = dict.fromkeys(s.queue_names(), 0)
+    processes = dict(serving)
     holding: dict[tuple[str, ...], int] = defaultdict(int)
     diarising = 0
     for worker in workers:
         for queue in serving.keys() & set(worker.queues):
             serving[queue] += 1
+            processes[queue] += worker.children
         diarising += any("kind" in m for m in worker.models)
         models = [m for m in worker.models if "kind" not in m]
         held = {(known_model(s.settings, m["name"]), m["device"], m["compute_type"]) for m in models}
         for model in held:
             holding[model] += 1
     yield _gauge("longhand_workers", "Workers that are there, by queue; one may serve several.", "queue", serving)
+    text = "Pieces of work that these workers do at the same time, in a process or a thread each, by queue."
+    yield _gauge("longhand_worker_processes", text, "queue", processes)
     text = "Workers that have a model in memory."
     family = GaugeMetricFamily("longhand_models_loaded", text, labels=["model", "device", "compute_type"])
     for labels, count in sorted(holding.items()):
@@ -209,7 +240,7 @@ def _of_gpus(workers: Iterable[Worker]) -> Iterable[Metric]:
             yield family
 
 
-def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, count in values.items():
         family.add_metric([value], count)

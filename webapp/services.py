@@ -60,7 +60,7 @@ class Services:
     queues: figures.Queues
     """A look at what waits on Celery's queues."""
     figures: Probes
-    """What /metrics tells: record, queues, workers, upkeep, requests, storage, disks."""
+    """What /metrics tells: record, queues, workers, Redis' memory, upkeep, requests, storage, disks."""
     requests: Tallies
     """Counts requests and how long they took, of all processes."""
 
@@ -118,6 +118,7 @@ def _figures(settings: Settings, store: Store, flow: Flow, queues: figures.Queue
             "record": lambda: figures.of_record(store.database),
             "queues": lambda: flow.figures() or queues.look(sorted(flow.app.amqp.queues)),
             "workers": store.events.workers,
+            "memory": store.events.memory,
             "upkeep": store.events.since_looked_after,
             "requests": requests.read,
             "storage": store.files.check,

@@ -31,6 +31,11 @@ OURS = (
     *("tool_error", "unavailable", "worker_lost"),
 )
 """Codes of jobs that failed for something else than what was sent; alerts look for more of them, so they are there."""
+THEIRS = (
+    *("unsupported_media", "no_audio", "too_long", "too_large", "invalid_option", "unknown_model"),
+    *("model_not_allowed", "fetch_failed", "rate_limited"),
+)
+"""Codes of jobs that failed for what was sent, or for the server it was to be fetched from."""
 _TRIES = (totals.DELIVERED, totals.REFUSED, totals.UNANSWERED, totals.DIED)
 _Labels = tuple[str, ...]
 
@@ -43,6 +48,11 @@ def families(s: Services, found: RecordFigures) -> Iterable[Metric]:
     yield from _of_keys(s.settings, found)
     yield from _pieces(s, sums)
     yield from _waits(s, sums)
+    text = "Seconds that a job waited for its account's turn; 0: it had it at once."
+    turns: dict[_Labels, list[Sum]] = defaultdict(list, {(priority,): [] for priority in PRIORITIES})
+    for one in sums[totals.TURNS]:
+        turns[(one.label,)].append(one)
+    yield _histogram("longhand_turn_wait_seconds", text, ["priority"], turns, totals.LINES)
     yield from _factors(s.settings, sums)
     text = "Jobs that were done with a warning, by its code."
     warned: dict[_Labels, float] = defaultdict(float, {(FAILED,): 0.0})
@@ -61,7 +71,7 @@ def known_model(settings: Settings, name: str) -> str:
 def _ended(sums: Iterable[Sum]) -> Metric:
     text = "Jobs that ended, once for each time they did, by outcome and, of those that failed, by error code."
     never: dict[_Labels, float] = {(status, ""): 0.0 for status in ("done", "cancelled")}
-    counts: dict[_Labels, float] = defaultdict(float, never | {("failed", code): 0.0 for code in OURS})
+    counts: dict[_Labels, float] = defaultdict(float, never | {("failed", code): 0.0 for code in (*OURS, *THEIRS)})
     for one in sums:
         counts[one.label, _code(one.detail) if one.label == "failed" else one.detail] += one.count
     return _counter("longhand_jobs_ended", text, ["outcome", "code"], counts)
@@ -80,6 +90,9 @@ def _of_keys(settings: Settings, found: RecordFigures) -> Iterable[Metric]:
     seconds: dict[_Labels, float] = defaultdict(float)
     ended: dict[_Labels, float] = defaultdict(float)
     models = {name: known_model(settings, name) for name in {one.label for one in found.accounts}}
+    for owner in (OWNER, *found.idle):
+        for outcome in OVER:
+            ended[owner, "API_KEY" if owner == OWNER else found.names.get(owner, ""), outcome] += 0
     for one in found.accounts:
         name = "API_KEY" if one.owner == OWNER else found.names.get(one.owner, "")
         if one.figure == totals.AUDIO:
@@ -96,7 +109,7 @@ def _of_keys(settings: Settings, found: RecordFigures) -> Iterable[Metric]:
 
 def _pieces(s: Services, sums: Mapping[str, Sequence[Sum]]) -> Iterable[Metric]:
     text = "Seconds that a piece of work (a stage, or one chunk of it) took from its first start to its end."
-    took: dict[_Labels, list[Sum]] = defaultdict(list)
+    took: dict[_Labels, list[Sum]] = defaultdict(list, {(stage,): [] for stage in s.flow.stages})
     for one in sums[totals.PIECES]:
         took[(one.label,)].append(one)
     yield _histogram("longhand_stage_duration_seconds", text, ["stage"], took, totals.BOUNDS)
@@ -115,7 +128,7 @@ def _pieces(s: Services, sums: Mapping[str, Sequence[Sum]]) -> Iterable[Metric]:
 
 
 def _waits(s: Services, sums: Mapping[str, Sequence[Sum]]) -> Iterable[Metric]:
-    text = "Seconds that a piece of work was on its queue before it began for the first time."
+    text = "Seconds that a stage was on its queue before it, or the first of its chunks, began for the first time."
     kinds: list[_Labels] = [(queue, priority) for queue in s.queue_names() for priority in PRIORITIES]
     waits: dict[_Labels, list[Sum]] = defaultdict(list, {kind: [] for kind in kinds})
     for one in sums[totals.WAITS]:
@@ -123,7 +136,7 @@ def _waits(s: Services, sums: Mapping[str, Sequence[Sum]]) -> Iterable[Metric]:
         waits[one.label, priority].append(Sum(one.label, bound, one.count, one.amount))
     bounds = (*totals.BOUNDS, s.settings.queue_wait_target_seconds)
     yield _histogram("longhand_queue_wait_seconds", text, ["queue", "priority"], waits, bounds)
-    text = "Pieces of work that were on their queue for longer than QUEUE_WAIT_TARGET_SECONDS was then."
+    text = "Stages that were on their queue for longer than QUEUE_WAIT_TARGET_SECONDS was then."
     late: dict[_Labels, float] = defaultdict(float, dict.fromkeys(kinds, 0.0))
     for one in sums[totals.LATE]:
         late[one.label, one.detail] += one.count

@@ -62,6 +62,23 @@ def test_work_that_is_tried_again_by_hand_waits_anew(database: Database) -> None
     assert sum(counts(database, totals.WAITS).values()) == 2
 
 
+def test_what_waits_behind_its_own_recording_does_not_count(database: Database) -> None:
+    job_id = job(database)
+    steps.scatter(database, job_id, "transcribe", count=4)
+    # They were sent at the same time, and one worker does them one after the other.
+    for item, waited in ((1, 40.0), (0, 70.0), (2, 140.0)):
+        _, claim = begin(database, piece := Piece(job_id, "transcribe", item), waited=waited)
+        assert steps.done(database, piece, claim)
+    assert counts(database, totals.WAITS) == {("gpu", "normal 60"): 1} and counts(database, totals.LATE) == {}
+    # What is done by hand waits anew; a worker that is lost is another matter.
+    assert jobs.cancel(database, job_id) and jobs.retry(database, job_id)
+    begin(database, Piece(job_id, "transcribe", 3), waited=61)
+    assert begin(database, Piece(job_id, "transcribe", 3), waited=900, stale=-1)[0] is Begin.RUN
+    assert counts(database, totals.LATE) == {("gpu", "normal"): 1}
+    begin(database, Piece(job_id, "merge"), waited=62)
+    assert counts(database, totals.LATE) == {("gpu", "normal"): 2}, "a stage of its own"
+
+
 def test_the_target_is_a_bound_of_the_waits() -> None:
     (within,) = totals.waited(queue="q", priority="low", seconds=44, target=45)
     assert within.detail == "low 45"

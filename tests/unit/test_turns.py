@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, insert, text, update
 
-from store import jobs, positions, standing, turns
+from store import jobs, positions, standing, totals, turns
 from store.database import Database
 from store.models import Job
 from store.turns import NET, PREPARE, WORK
@@ -47,6 +48,68 @@ def test_an_account_has_so_many_turns_and_the_oldest_job_is_next(database: Datab
     assert turns.give(database, "one", limits=LIMITS) == []
     assert ask(database, made[0]) == [], "it has its turn"
     assert ask(database, made[5]) == [], "it waits, however often it asks"
+
+
+def waits(database: Database) -> dict[tuple[str, str], int]:
+    return {(one.label, one.detail): one.count for one in totals.read(database)[totals.TURNS]}
+
+
+def earlier(database: Database, job_id: str, seconds: float, *, made: float = 0) -> None:
+    at = jobs.now()
+    values = {"submitted_at": at - timedelta(seconds=seconds), "created_at": at - timedelta(seconds=made or seconds)}
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(values))
+
+
+def lines(database: Database) -> dict[str, tuple[int, float]]:
+    with database.read() as session:
+        return {line.priority: (line.jobs, line.oldest) for line in turns.lines(session)}
+
+
+def test_how_long_jobs_wait_for_their_turns(database: Database) -> None:
+    assert lines(database) == {} and waits(database) == {}
+    had = [new_job(database) for _ in range(3)]
+    assert [ask(database, job_id) for job_id in had] == [[job_id] for job_id in had]
+    assert waits(database) == {("normal", "1"): 3}, "at once"
+    many(database, 5)
+    old = new_job(database)
+    ask(database, old)
+    earlier(database, old, 7000)
+    for owner, priority in (("two", "low"), ("three", "high")):
+        for _ in range(4):
+            ask(database, last := new_job(database, owner, priority))
+        earlier(database, last, 300)
+    told = lines(database)
+    assert {priority: jobs for priority, (jobs, _) in told.items()} == {"normal": 6, "low": 1, "high": 1}
+    assert told["normal"][1] == pytest.approx(7000, abs=60) and told["low"][1] == pytest.approx(300, abs=60)
+    jobs.cancel(database, had[0])
+    assert turns.give(database, "one", limits=LIMITS) == [old]
+    assert waits(database)["normal", "10800"] == 1
+    assert lines(database)["normal"][1] < 60, "those that are left have not waited for long"
+
+
+def test_what_is_tried_again_or_was_fetched_waits_from_then_on(database: Database) -> None:
+    made = [new_job(database) for _ in range(4)]
+    for job_id in made:
+        ask(database, job_id)
+    jobs.cancel(database, made[1])
+    turns.give(database, "one", limits=LIMITS)
+    assert jobs.retry(database, made[1])
+    earlier(database, made[1], 30, made=90_000)
+    assert ask(database, made[1]) == [] and lines(database)["normal"] == (1, pytest.approx(30, abs=25))
+    jobs.cancel(database, made[0])
+    turns.give(database, "one", limits=LIMITS)
+    fetched = new_job(database)
+    assert ask(database, fetched, NET) == [fetched]
+    earlier(database, fetched, 5000)
+    assert ask(database, fetched) == [], "no turn is left"
+    assert lines(database)["normal"] == (1, pytest.approx(0, abs=60))
+    standing.stands(database, fetched)
+    assert lines(database)["normal"] == (1, 0), "nobody knows since when"
+    before = sum(waits(database).values())
+    jobs.cancel(database, made[2])
+    assert turns.give(database, "one", limits=LIMITS) == [fetched]
+    assert sum(waits(database).values()) == before
 
 
 def test_other_accounts_and_priorities_have_turns_of_their_own(database: Database) -> None:

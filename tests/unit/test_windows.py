@@ -1,5 +1,6 @@
 """Chunks are sent a few at a time, and jobs when it is their turn: over a real record and broker, nobody working."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from sqlalchemy import update
 
 from config.settings import Settings
 from store import Store, jobs, positions, steps
+from store.figures import BEHIND
 from store.models import Job, Step
 from store.steps import LOST_SECONDS, Begin, Piece
 from tasks.capacity import Capacity
@@ -77,6 +79,27 @@ def test_each_chunk_that_is_done_sends_the_next(flow: Flow, store: Store, settin
         if item < CHUNKS - 1:
             assert sent(settings) == ([item + WINDOW] if item + WINDOW < CHUNKS else [])
     assert steps.finished(store.database, long) >= {"transcribe"}
+
+
+def test_what_waits_behind_its_own_recording_says_so(flow: Flow, store: Store, settings: Settings, long: str) -> None:
+    with redis.Redis.from_url(settings.redis_url) as client:
+
+        def marks() -> list[bool]:
+            found = [json.loads(message)["headers"] for message in client.lrange("gpu\x06\x163", 0, -1)]
+            client.delete("gpu\x06\x163")
+            return [BEHIND in headers for headers in reversed(found)]
+
+        flow.advance(long)
+        assert marks() == [False, True]
+        flow.submit(long)
+        assert marks() == [False, True], "sent anew, and none has begun"
+        do(store, long, "transcribe", item=0)
+        flow.advance(long)
+        flow.submit(long)
+        assert marks() == [True] * 3
+        assert jobs.cancel(store.database, long) and jobs.retry(store.database, long)
+        flow.submit(long)
+        assert marks() == [False, True]
 
 
 def test_what_runs_counts_and_what_is_freed_is_still_sent(
