@@ -120,6 +120,14 @@ BOARD = dashboard(
             unit="bytes",
         ),
         lines(
+            "Memory of Redis",
+            "At its limit it takes no more messages and no more signs of life, so that all workers look dead. Without "
+            "a line it has no limit of its own.",
+            query("max(longhand_redis_memory_used_bytes)", "used"),
+            query("max(longhand_redis_memory_max_bytes)", TARGET),
+            unit="bytes",
+        ),
+        lines(
             "Workers",
             "By queue; one that serves several counts for each.",
             query("max by (queue) (longhand_workers)", "{{queue}}"),

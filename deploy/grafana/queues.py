@@ -6,6 +6,11 @@ _Q = 'queue=~"$queue"'
 _LATE = f"longhand_queue_waits_over_target_total{{{_Q}}}"
 _BEGUN = f"longhand_queue_wait_seconds_count{{{_Q}}}"
 _WAITS = f"longhand_queue_wait_seconds_bucket{{{_Q}}}"
+_WORKED = "sum by (stage) (rate(longhand_stage_duration_seconds_sum[10m]))"
+_BUSY = (
+    f"sum by (queue) ({_WORKED} * on (stage) group_left (queue) max by (stage, queue) (longhand_stage_info{{{_Q}}}))"
+    f" / on (queue) max by (queue) (longhand_worker_processes{{{_Q}}} > 0)"
+)
 _TOOK = 'longhand_stage_duration_seconds_bucket{stage=~"$stage"}'
 
 BOARD = dashboard(
@@ -49,7 +54,8 @@ BOARD = dashboard(
         row("Waiting"),
         lines(
             "Age of the oldest message",
-            "Above the line it waits longer than it should. If workers are busy, more of them help.",
+            "Above the line it waits longer than it should. If workers are busy, more of them help. What waits behind "
+            "its own recording is left out.",
             query(
                 f"max by (queue, priority) (longhand_queue_oldest_message_seconds{{{_Q}}})", "{{queue}} {{priority}}"
             ),
@@ -64,8 +70,8 @@ BOARD = dashboard(
         ),
         lines(
             "How long work waited",
-            "Of the work that began: half of it waited less than the first line says, 95 of 100 pieces less than the "
-            "second.",
+            "Of the stages that began: half waited less than the first line says, 95 of 100 less than the second. "
+            "What waits behind its own recording is not among them.",
             query(
                 f"histogram_quantile(0.5, sum by (queue, le) (rate({_WAITS}[$__rate_interval])))", "{{queue}}, half"
             ),
@@ -85,7 +91,7 @@ BOARD = dashboard(
         ),
         heatmap(
             "Waits",
-            "How many pieces of work waited how long. Dark fields far up: some are left behind while others go on.",
+            "How many stages waited how long. Dark fields far up: some are left behind while others go on.",
             f"sum by (le) (increase({_WAITS}[$__rate_interval]))",
         ),
         lines(
@@ -96,11 +102,30 @@ BOARD = dashboard(
             query("sum(longhand_queue_unacknowledged_messages)", "messages that workers hold"),
             unit="short",
         ),
+        lines(
+            "Jobs that wait for their account's turn",
+            "ACCOUNT_JOBS of each account are under way at the same time; of the others nothing is on a queue.",
+            query("sum by (priority) (longhand_turn_jobs_waiting)", "{{priority}}"),
+            unit="short", stacked=True,
+        ),
+        lines(
+            "How long jobs wait for their turn",
+            "The next one of the account that waits longest; and of the jobs that got their turn, 95 of 100 waited "
+            "less.",
+            query("max by (priority) (longhand_turn_oldest_seconds)", "{{priority}}, oldest"),
+            query(
+                "histogram_quantile(0.95, sum by (priority, le) "
+                "(rate(longhand_turn_wait_seconds_bucket[$__rate_interval])))",
+                "{{priority}}, 95 %",
+            ),
+            unit="s",
+        ),
         row("Working"),
         lines(
-            "Workers",
-            "By queue; one that serves several counts for each.",
+            "Workers and their processes",
+            "By queue; one that serves several counts for each. A process, or a thread of net, does one piece of work.",
             query(f"max by (queue) (longhand_workers{{{_Q}}})", "{{queue}}"),
+            query(f"max by (queue) (longhand_worker_processes{{{_Q}}})", "{{queue}}, processes"),
             unit="short",
         ),
         lines(
@@ -121,13 +146,11 @@ BOARD = dashboard(
             unit="s",
         ),
         lines(
-            "Workers that are busy, on average",
-            "Seconds of work done in a second, by stage. Near the number of workers there is no room left.",
-            query(
-                'sum by (stage) (rate(longhand_stage_duration_seconds_sum{stage=~"$stage"}[$__rate_interval]))',
-                "{{stage}}",
-            ),
-            unit="short", stacked=True,
+            "Processes that are busy",
+            "Share of those of a queue, over ten minutes each. Near the line there is no room left. Work counts when "
+            "it ends: what takes many minutes makes a peak.",
+            query(_BUSY, "{{queue}}"),
+            unit="percentunit", limit=0.9,
         ),
         row("Begun again"),
         lines(
