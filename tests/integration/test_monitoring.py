@@ -46,9 +46,13 @@ def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             # A machine with a GPU, whose worker serves nothing here.
             events.here("gpu@far", [])
             events.sees("gpu@far", [GPU])
-            until(lambda: running.ask("longhand_gpu_memory_total_bytes"), 30, "the GPU to be told of")
+            # `longhand up` gives its Redis no limit, containers do.
+            events._client.config_set("maxmemory", 4 << 30)
+            told = "longhand_gpu_memory_total_bytes and on () longhand_redis_memory_max_bytes"
+            until(lambda: running.ask(told), 30, "the GPU and the limit to be told of")
             yield running
         finally:
+            events._client.config_set("maxmemory", 0)
             events.gone("gpu@far")
             events._client.close()
 
