@@ -27,7 +27,6 @@ EMPTY = {
 UNSEEN = {
     'longhand_up{part="rabbitmq"}': "the broker is Redis",
     'longhand_up{part="api"}': "the API tells its figures itself",
-    'longhand_stage_duration_seconds_count{stage="diarise"}': "there is no diariser",
     'longhand_http_request_duration_seconds_count{status="5xx",route!~"/health.*|/metrics"}': "no server error",
 }
 """What alerts look at that need not be there, and why."""
