@@ -1,5 +1,6 @@
 """What is sent to an installation, and when: recordings at random, more of them by day."""
 
+import heapq
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,11 @@ from functools import cache
 
 DAY = 86400.0
 BUSIEST_HOUR = 13.0
+_LEAST_HOURS = 2.0**-10
+AUDIO_BYTES_A_MINUTE = 16_000 * 2 * 60
+"""Of the decoded recording, which is there as long as the job is under way."""
+
+_Drawn = tuple[float, float, int, tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Demand:
     language: float = 0.0
     megabytes_a_minute: float = 0.96
     """Of an average file (MB of 1,000,000 bytes): 0.96 is 128 kbit/s."""
+    burst: int = 1
+    """Recordings that an account sends at the same moment."""
 
     @property
     def mean_minutes(self) -> float:
@@ -59,26 +67,45 @@ class Demand:
 
 
 def arrivals(demand: Demand, *, days: float, seed: int, large_bytes: int) -> Iterator[Recording]:
-    """Recordings in the order they come in: Poisson with a rate that goes up and down with the hour of the day."""
-    choose = random.Random(seed)
-    shape = _shape(demand.peak)
-    lengths, shares = [m for m, _ in demand.minutes], [share for _, share in demand.minutes]
-    at, busiest = 0.0, demand.a_day / DAY * demand.peak
-    while (at := at + choose.expovariate(busiest)) < days * DAY:
-        # As many are drawn as at the busiest moment of the day, and as many are left out as fits the hour.
-        if choose.random() * demand.peak > rate(at, shape):
-            continue
-        minutes = choose.choices(lengths, shares)[0]
+    """Recordings in the order they come in: Poisson with a rate that goes up and down with the hour of the day.
+
+    A greater demand has all of a smaller one's, at the same moments, and more: so that loads can be compared.
+    """
+    layers, low = [], 0.0
+    high = _LEAST_HOURS
+    while low < demand.hours_a_day:
+        part = min(1.0, (demand.hours_a_day - low) / (high - low))
+        layers.append(_layer(demand, high - low, part, seed=f"{seed} {high:g}", until=days * DAY))
+        low, high = high, 2 * high
+    for at, minutes, account, chances in heapq.merge(*layers):
         yield Recording(
             at=at,
             minutes=minutes,
-            account=choose.randrange(demand.accounts),
-            priority=0 if choose.random() < demand.high else 3,
-            fetched=choose.random() < demand.fetched,
-            diarise=choose.random() < demand.diarise,
-            language=choose.random() < demand.language,
+            account=account,
+            priority=0 if chances[0] < demand.high else 3,
+            fetched=chances[1] < demand.fetched,
+            diarise=chances[2] < demand.diarise,
+            language=chances[3] < demand.language,
             large=minutes * demand.megabytes_a_minute * 1e6 >= large_bytes,
         )
+
+
+def _layer(demand: Demand, hours_a_day: float, part: float, *, seed: str, until: float) -> Iterator[_Drawn]:
+    """That part of so many hours a day."""
+    choose = random.Random(seed)
+    shape = _shape(demand.peak)
+    lengths, shares = [m for m, _ in demand.minutes], [share for _, share in demand.minutes]
+    busiest = hours_a_day * 60 / demand.mean_minutes / demand.burst / DAY * demand.peak
+    at = 0.0
+    while (at := at + choose.expovariate(busiest)) < until:
+        # As many are drawn as at the busiest moment of the day, and as many are left out as fits the hour.
+        if choose.random() * demand.peak > rate(at, shape):
+            continue
+        taken, account = choose.random() < part, choose.randrange(demand.accounts)
+        for minutes in choose.choices(lengths, shares, k=demand.burst):
+            chances = choose.random(), choose.random(), choose.random(), choose.random()
+            if taken:
+                yield at, minutes, account, chances
 
 
 def rate(at: float, shape: float) -> float:

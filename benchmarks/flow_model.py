@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.demand import Recording
 from benchmarks.queueing import INFINITY, Message, Queue, Stations
+from benchmarks.seen import QUEUES, Seen
 from benchmarks.stage_order import Kind, follows, planned, ready
 from config.settings import Settings
 from pipelines.silence import _how_many
@@ -24,8 +25,6 @@ from store.models import WHOLE
 from store.turns import NET, PREPARE, WORK
 from tasks.app import CPU
 from tasks.capacity import Capacity
-
-QUEUES = ("cpu", "gpu", "diarise", "net")
 
 
 @dataclass(frozen=True)
@@ -61,27 +60,6 @@ class Installation:
     """As ACCOUNT_JOBS."""
 
 
-@dataclass
-class Seen:
-    """What came of it. All in seconds; each list has one entry for each piece of work or job."""
-
-    waits: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in QUEUES})
-    """Of every message, as ``longhand_queue_wait_seconds`` counts them."""
-    firsts: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in QUEUES})
-    """Of the first message of each job on that queue: what waits behind chunks of the same job is not in it."""
-    turns: list[float] = field(default_factory=list)
-    """Until it was a job's turn, in all its lanes; until then nothing of it is on a queue."""
-    latencies: list[float] = field(default_factory=list)
-    """From a job's arrival to its end."""
-    begins: list[float] = field(default_factory=list)
-    """From a job's arrival to the begin of its first work."""
-    busy: dict[str, float] = field(default_factory=dict)
-    """Of all processes of a queue together."""
-    messages: int = 0
-    seconds: float = 0.0
-    """That the arrivals lasted."""
-
-
 @dataclass(eq=False, slots=True)
 class _Job:
     recording: Recording
@@ -95,7 +73,8 @@ class _Job:
     sent: set[str] = field(default_factory=set)
     next_chunk: int = 0
     under_way: int = 0
-    seen: set[str] = field(default_factory=set)
+    begun: bool = False
+    number: int = 0
 
 
 class _Presence:
@@ -134,10 +113,12 @@ class Model:
         self._taken: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._working: defaultdict[tuple[int, int], int] = defaultdict(int)
         self._number = 0
+        self._jobs: dict[int, _Job] = {}
 
     def run(self, recordings: Iterable[Recording], *, until: float = INFINITY) -> Seen:
         """Let them all come in and be done; or stop looking at a moment, whatever is still to do."""
         self._stations.run(self._arrivals(recordings), until=until)
+        self._give_up()
         self.seen.busy = {name: queue.busy_seconds for name, queue in self._stations.queues.items()}
         return self.seen
 
@@ -148,7 +129,27 @@ class Model:
 
     def _arrive(self, recording: Recording) -> None:
         stages = planned((recording.fetched, recording.language, recording.diarise))
-        self._go(_Job(recording, stages, chunks(recording.minutes, self._has.chunk_seconds)))
+        job = _Job(recording, stages, chunks(recording.minutes, self._has.chunk_seconds), number=self.seen.jobs)
+        self.seen.jobs += 1
+        self._jobs[job.number] = job
+        self._go(job)
+
+    def _give_up(self) -> None:
+        """Count what still waits, or is under way, as if it began and ended now: it takes at least as long."""
+        for queue in self._stations.queues.values():
+            for _, _, message in sorted(queue.waiting, key=lambda one: one[:2]):
+                if message.begins is not None:
+                    message.begins(self._stations.now - message.sent_at)
+        for job in self._jobs.values():
+            waited = self._stations.now - job.recording.at
+            if not job.begun:
+                self.seen.begins.add(job.recording.at, waited)
+            if not job.next_chunk:
+                self.seen.transcriptions.add(job.recording.at, waited)
+            turn = 0.0 if job.admitted else self._stations.now - job.asked_at
+            self.seen.turns.add(job.recording.at, job.turn_seconds + turn)
+            self.seen.ends(job.recording.at, job.recording.minutes, self._stations.now)
+        self.seen.unfinished = len(self._jobs)
 
     def _go(self, job: _Job) -> None:
         lane = self._lane(job)
@@ -259,21 +260,24 @@ class Model:
     def _message(self, job: _Job, queue: str, stage: str, minutes: float, then: Any, *, item: int = WHOLE) -> None:
         own = self._own.get((job.recording.at, stage, item))
         seconds = (self._has.times[stage].seconds(minutes) if own is None else own) + self._has.handover
-        begins = partial(self._begins, job, queue)
+        begins = partial(self._begins, job, queue, item)
         self._stations.send(Message(queue, seconds, then, job.recording.priority, begins=begins))
 
-    def _begins(self, job: _Job, queue: str, waited: float) -> None:
+    def _begins(self, job: _Job, queue: str, item: int, waited: float) -> None:
+        now, at = self._stations.now, job.recording.at
         self.seen.messages += 1
-        self.seen.waits[queue].append(waited)
-        if not job.seen:
-            self.seen.begins.append(self._stations.now - job.recording.at)
-        if queue not in job.seen:
-            job.seen.add(queue)
-            self.seen.firsts[queue].append(waited)
+        self.seen.waits[queue].add(now - waited, waited)
+        if not job.begun:
+            job.begun = True
+            self.seen.begins.add(at, now - at)
+        if item == 0:
+            self.seen.first_chunks.add(now - waited, waited)
+            self.seen.transcriptions.add(at, now - at)
 
     def _over(self, job: _Job) -> None:
-        self.seen.latencies.append(self._stations.now - job.recording.at)
-        self.seen.turns.append(job.turn_seconds)
+        self.seen.ends(job.recording.at, job.recording.minutes, self._stations.now)
+        self.seen.turns.add(job.recording.at, job.turn_seconds)
+        del self._jobs[job.number]
         self._leave(job)
         self._give(job.recording.account)
 

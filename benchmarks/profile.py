@@ -2,13 +2,10 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from benchmarks.flow_model import StageTime
 
@@ -26,15 +23,33 @@ class Profile:
     times: Mapping[str, StageTime]
     handover: float = 0.0
     costs: Mapping[str, float] = field(default_factory=dict)
-    """See ``benchmarks.stage_times.COSTS``."""
+    """See ``benchmarks.server_costs.COSTS``."""
+    longest_minutes: float | None = None
+    """Of the recordings it comes from; what is longer is a guess."""
+    model: str = "demo"
     mean_minutes: float | None = None
     """Of the recordings it comes from, where it is from an installation at work."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Of those: which part was fetched, had its speakers told apart, came with its language (see ``Demand``)."""
 
-    def with_factor(self, factor: float | None, *, stage: str = "transcribe") -> "Profile":
-        """The same with another real-time factor of a stage: seconds of work for a second of audio."""
-        if factor is None:
-            return self
-        return replace(self, times={**self.times, stage: StageTime(self.times[stage].fixed, 60 * factor)})
+    def with_factor(
+        self, factor: float | None, *, stage: str = "transcribe", overhead: float | None = None
+    ) -> "Profile":
+        """The same with another real-time factor of a stage: seconds of work for a second of audio.
+
+        Args:
+            factor: None: as it is.
+            stage: Which.
+            overhead: Seconds more for each piece of it, however short; None: as it is.
+        """
+        now = self.times[stage]
+        per_minute = now.per_minute if factor is None else 60 * factor
+        time = StageTime(now.fixed if overhead is None else overhead, per_minute)
+        return replace(self, times={**self.times, stage: time})
+
+    def with_detection(self, seconds: float | None) -> "Profile":
+        """The same with other seconds for finding out the language of a recording."""
+        return self if seconds is None else self.with_factor(0.0, stage="detect_language", overhead=seconds)
 
     def knows(self, stage: str) -> bool:
         """Whether it says how long a stage takes."""
@@ -59,11 +74,21 @@ def load(name: str) -> Profile:
         found: dict[str, Any] = json.loads(path.read_text())
         times = {stage: StageTime(**time) for stage, time in found.pop("times").items()}
         profile = Profile(times=times, **found)
+        _check(profile)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{name} is not a profile: {error}") from None
     if missing := {"normalise", "chunk", "transcribe", "merge", "export"} - set(times):
         raise ValueError(f"{name} says nothing of {', '.join(sorted(missing))}")
     return replace(profile, times={**dict.fromkeys(WHOLE, UNKNOWN), **times})
+
+
+def _check(profile: Profile) -> None:
+    numbers = [profile.handover, *profile.costs.values(), *profile.shares.values()]
+    numbers += [one for one in (profile.longest_minutes, profile.mean_minutes) if one is not None]
+    numbers += [number for time in profile.times.values() for number in (time.fixed, time.per_minute)]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
+            raise ValueError(f"{number!r} is no number of 0 or more")
 
 
 def fit(points: Iterable[tuple[float, float]]) -> StageTime:
@@ -79,53 +104,3 @@ def fit(points: Iterable[tuple[float, float]]) -> StageTime:
     if fixed < 0:
         fixed, slope = 0.0, math.fsum(m * s for m, s in found) / math.fsum(m * m for m, _ in found)
     return StageTime(round(fixed, 5), round(slope, 6))
-
-
-def from_metrics(url: str, costs: Mapping[str, float]) -> Profile:
-    """The stage times of an installation at work, out of its ``/metrics``: of all it has done, per minute of audio.
-
-    Args:
-        url: Of the installation, or of its ``/metrics``; the key is taken from ``API_KEY``.
-        costs: What a job costs beyond its stages, which nobody tells there.
-
-    Raises:
-        ValueError: It does not answer, or has done nothing yet.
-    """
-    key = os.environ.get("API_KEY")
-    address = url if url.rstrip("/").endswith("/metrics") else f"{url.rstrip('/')}/metrics"
-    try:
-        answer = httpx.get(address, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=15)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise ValueError(f"{url} gives no figures: {error}") from None
-    return of_metrics(answer.text, costs=costs, name=url)
-
-
-def of_metrics(text: str, *, costs: Mapping[str, float], name: str) -> Profile:
-    """The same out of the text of ``/metrics``.
-
-    Raises:
-        ValueError: Nothing has been done yet.
-    """
-    from prometheus_client.parser import text_string_to_metric_families
-
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-
-    def total(metric: str, **labels: str) -> float:
-        matching = (one for one in samples if one.name == metric and labels.items() <= one.labels.items())
-        return math.fsum(one.value for one in matching)
-
-    minutes, jobs = total("longhand_audio_seconds_total") / 60, total("longhand_jobs_ended_total", outcome="done")
-    if not minutes or not jobs:
-        raise ValueError(f"{name} has finished no job yet")
-    times = dict.fromkeys(WHOLE, UNKNOWN)
-    for stage in (*WHOLE, "transcribe"):
-        seconds = total("longhand_stage_duration_seconds_sum", stage=stage)
-        pieces = total("longhand_stage_duration_seconds_count", stage=stage)
-        if stage in ("fetch", "detect_language", "diarise"):
-            # Not every job has them: what one of them took, however long the recording.
-            times[stage] = StageTime(seconds / pieces if pieces else 0.0)
-        else:
-            times[stage] = StageTime(0.0, seconds / minutes)
-    machine = f"{name}: {jobs:g} jobs, {minutes / 60:.1f} hours of audio"
-    return Profile(machine, times, costs=dict(costs), mean_minutes=minutes / jobs)

@@ -1,17 +1,16 @@
 """Measure what stages, and jobs beyond them, take: recordings through a real installation, one after the other.
 
-Redis, PostgreSQL, the API and the workers are real; a model has one thread. Times are on a core of one's own: where a
-machine is busy with other things, a stage's seconds are multiplied by the share in which its worker's processes really
-were on a processor. Used by ``python -m benchmarks.capacity --measure FILE``.
+Redis, PostgreSQL, the API and the workers are real. The demo model has one thread, and times with it are on a core of
+one's own: where a machine is busy with other things, a stage's seconds are multiplied by the share in which the
+processes of its worker really were on a processor. With any other model, perhaps on a GPU, they are by the clock, so
+the machine must have nothing else to do. Used by ``python -m benchmarks.capacity --measure FILE``.
 """
 
 import json
 import os
-import signal
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,30 +18,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.flow_model import StageTime
 from benchmarks.machine import machine
 from benchmarks.profile import Profile, fit
+from benchmarks.server_costs import COSTS, IDLE, Counters, background, idle, kept, upload
 from store.models import WHOLE
 from tests import recordings
 from tests.postgres_server import PostgresServer
 from tests.stack import Stack
 
-COSTS = {
-    "redis_commands": "commands that Redis carries out for a piece of work",
-    "redis_core_seconds": "seconds of a core that it takes for them",
-    "redis_message_bytes": "memory of a message that waits",
-    "redis_idle_bytes": "memory of Redis with nothing to do",
-    "database_commits": "transactions of PostgreSQL for a piece of work that wrote or read",
-    "database_rows": "rows that they wrote",
-    "database_core_seconds": "seconds of a core that they take",
-    "web_core_seconds": "seconds of a core of the API for a job: sending it, waiting for it, reading it",
-    "web_core_seconds_a_megabyte": "seconds of a core of the API for each MB of an upload",
-    "kept_bytes_a_minute": "what a job leaves beside its recording, for a minute of audio",
-}
-AUDIO_BYTES_A_MINUTE = 16_000 * 2 * 60
-"""Of the decoded recording, which is there as long as the job is under way."""
 OPTIONS: dict[str, Any] = {"chunk_seconds": 600}
 
 
@@ -92,105 +76,67 @@ def moment(line: dict[str, Any]) -> float:
     return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
-def on_processor(pids: Iterable[int]) -> float:
-    """Seconds that processes, their children and those of them that have ended were on a processor."""
-    seconds = 0.0
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            main = psutil.Process(pid)
-            for one in (main, *main.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    times = one.cpu_times()
-                    seconds += times.user + times.system + times.children_user + times.children_system
-    return seconds
+def measure(minutes: Sequence[float], *, rounds: int, model: str = "demo", sounds: Sequence[Path] = ()) -> Profile:
+    """Send recordings of these lengths, one after the other, and see what they take.
 
-
-class Counters:
-    """Figures of the servers that only grow."""
-
-    def __init__(self, stack: Stack, postgres: PostgresServer, database: str) -> None:
-        import redis
-
-        self._stack, self._postgres, self._database = stack, postgres, database
-        self._redis: Any = redis.Redis.from_url(stack.redis.url)
-
-    def look(self) -> dict[str, float]:
-        """All of them."""
-        info = self._redis.info()
-        time.sleep(1.2)  # PostgreSQL's processes tell their figures once a second
-        query = f"SELECT xact_commit, tup_inserted + tup_updated + tup_deleted FROM pg_stat_database WHERE datname = '{self._database}'"  # noqa: E501
-        commits, rows = self._postgres.say(query)[0]
-        server = self._postgres.process
-        assert server is not None
-        return {
-            "at": time.monotonic(),
-            "redis_commands": info["total_commands_processed"],
-            "redis_core_seconds": info["used_cpu_user"] + info["used_cpu_sys"],
-            "database_commits": float(commits),
-            "database_rows": float(rows),
-            "database_core_seconds": on_processor([server.pid]),
-            "web_core_seconds": on_processor([self._stack.processes["web"].pid]),
-            **{f"on {name}": on_processor([self._stack.processes[name].pid]) for name in ("cpu", "gpu1")},
-        }
-
-    def idle_bytes(self) -> float:
-        """Memory of Redis now."""
-        return float(self._redis.info()["used_memory"])
-
-    def message_bytes(self, clip: bytes) -> float:
-        """Memory of a message: some are sent while nobody takes them."""
-        worker = self._stack.processes["cpu"]
-        worker.send_signal(signal.SIGSTOP)
-        try:
-            jobs = [self._stack.post(clip)["id"] for _ in range(4)]
-            key = next(name for name in ("cpu\x06\x163", "cpu") if self._redis.llen(name))
-            size = float(self._redis.memory_usage(key, samples=0)) / self._redis.llen(key)
-        finally:
-            worker.send_signal(signal.SIGCONT)
-        for job in jobs:
-            self._stack.wait(job)
-        return size
-
-
-def measure(minutes: Sequence[float], *, rounds: int) -> Profile:
-    """Send recordings of these lengths, one after the other, and see what they take."""
+    Args:
+        minutes: Of recordings made for this; the demo model understands them.
+        rounds: How often each is sent.
+        model: Another one than the demo model, which then has this machine as it is: its GPU, or all of its cores.
+        sounds: Recordings of people, for such a model.
+    """
+    demo = model == "demo"
     with tempfile.TemporaryDirectory() as folder, closing(PostgresServer().start()) as postgres:
         url = postgres.create(migrated=True)
-        sounds = [
-            recordings.recording(60 * m, seed=40 + n).write(Path(folder) / f"{n}.mp3") for n, m in enumerate(minutes)
-        ]
-        more = {"DATABASE_URL": url, "WHISPER_CPU_THREADS": "1", "OMP_NUM_THREADS": "1", "LOG_FORMAT": "json"}
-        with Stack(Path(folder) / "stack", **more) as stack:
+        made = (recordings.recording(60 * m, seed=40 + n) for n, m in enumerate(minutes))
+        sent = list(sounds) or [sound.write(Path(folder) / f"{n}.mp3") for n, sound in enumerate(made)]
+        with Stack(Path(folder) / "stack", DATABASE_URL=url, LOG_FORMAT="json", **_environment(model)) as stack:
             counters = Counters(stack, postgres, url.partition("?")[0].rpartition("/")[2])
-            stack.run(sounds[0])  # loads what is loaded once
-            idle = counters.idle_bytes()
-            message = counters.message_bytes(sounds[0].read_bytes())
-            background = _background(counters)
+            stack.run(sent[0], seconds=600)  # loads what is loaded once
+            costs = {"redis_idle_bytes": counters.idle_bytes()}
+            costs["redis_message_bytes"] = counters.message_bytes(sent[0].read_bytes())
+            quiet = background(counters)
             known = len(pieces(stack))
             before = counters.look()
-            done = [stack.run(sound, seconds=600, **OPTIONS) for _ in range(rounds) for sound in sounds]
+            done = [stack.run(sound, seconds=600, **OPTIONS) for _ in range(rounds) for sound in sent]
             after = counters.look()
+            costs["database_connections"] = counters.connections()
             found = [piece for piece in pieces(stack)[known:] if piece.job in {job["id"] for job in done}]
             spent = {name: after[name] - before[name] for name in before}
-            spent = {name: value - background.get(name, 0.0) * spent["at"] for name, value in spent.items()}
-            megabyte = _upload(stack, counters)
-            kept = _kept(stack, done)
+            spent = {name: value - quiet.get(name, 0.0) * spent["at"] for name, value in spent.items()}
+            costs["web_core_seconds_a_megabyte"] = upload(stack, counters)
+            costs["kept_bytes_a_minute"] = kept(stack, done)
             handover, ends = gaps(stack, found)
-        costs = {name: spent[name] / (len(found) + len(done)) for name in COSTS if name.startswith(("redis_c", "data"))}
-        sent = sum(sound.stat().st_size for sound in sounds) * rounds / 1e6
-        web = (spent["web_core_seconds"] - megabyte * sent) / len(done)
-        costs |= {"redis_message_bytes": message, "redis_idle_bytes": idle, "web_core_seconds": max(web, 0.0)}
-        costs |= {"web_core_seconds_a_megabyte": megabyte, "kept_bytes_a_minute": kept}
-        shares = _shares(found, spent)
+            workers = len(stack.processes) - 1
+            megabytes = sum(sound.stat().st_size for sound in sent) / len(sent) / 1e6
+    costs |= {name: spent[name] / (len(found) + len(done)) for name in (*IDLE, "database_rows")} | idle(quiet, workers)
+    web = spent["web_core_seconds"] / len(done)
+    costs["web_core_seconds"] = max(web - costs["web_core_seconds_a_megabyte"] * megabytes, 0.0)
+    shares = _shares(found, spent) if demo else {}
+    lengths = {job["id"]: job["source"]["duration"] / 60 for job in done}
+    times = times_of(found, lengths, shares) | {"finish": ends}
     return Profile(
-        machine=f"{machine()}; demo model, one thread; load {os.getloadavg()[1]:.1f} with other work; "
-        f"{len(done)} recordings of "
-        f"{', '.join(f'{m:g}' for m in minutes)} minutes; on a processor for {shares['cpu']:.0%} (cpu) and "
-        f"{shares['gpu']:.0%} (gpu) of the time",
-        times=times_of(found, {job["id"]: job["source"]["duration"] / 60 for job in done}, shares) | {"finish": ends},
-        handover=round(handover, 5),
-        costs={name: float(f"{value:.4g}") for name, value in costs.items()},
-        mean_minutes=None,
+        _told(model, sorted(lengths.values()), shares), times, round(handover, 5),
+        {name: float(f"{costs[name]:.4g}") for name in COSTS}, longest_minutes=round(max(lengths.values()), 2),
+        model=model,
+    )  # fmt: skip
+
+
+def _environment(model: str) -> dict[str, str]:
+    """The demo model has one thread, so that its time can be told from that of the rest; others have what there is."""
+    if model == "demo":
+        return {"WHISPER_CPU_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    ours = ("WHISPER_", "HF_", "CUDA_", "LD_LIBRARY_PATH", "MODEL_CACHE")
+    given = {name: value for name, value in os.environ.items() if name.startswith(ours)}
+    return {"HF_HOME": str(Path.home() / ".cache/huggingface"), **given, "WHISPER_MODELS": model}
+
+
+def _told(model: str, minutes: Sequence[float], shares: Mapping[str, float]) -> str:
+    on = "; on a processor for " + " and ".join(f"{share:.0%} ({name})" for name, share in shares.items())
+    return (
+        f"{machine()}; {model} model{', one thread' if model == 'demo' else ''}; load {os.getloadavg()[1]:.1f}; "
+        f"{len(minutes)} recordings of {minutes[0]:.2g} to {minutes[-1]:.3g} minutes"
+        + (f"{on} of the time" if shares else "; seconds by the clock")
     )
 
 
@@ -212,35 +158,6 @@ def _shares(found: Sequence[Piece], spent: dict[str, float]) -> dict[str, float]
     for piece in found:
         took[piece.queue] += piece.seconds
     return {queue: min(1.0, spent[f"on {name}"] / took[queue]) for queue, name in (("cpu", "cpu"), ("gpu", "gpu1"))}
-
-
-def _background(counters: Counters) -> dict[str, float]:
-    """What the servers do each second while nothing is to be done."""
-    before = counters.look()
-    time.sleep(6)
-    after = counters.look()
-    return {name: (after[name] - before[name]) / (after["at"] - before["at"]) for name in before if name != "at"}
-
-
-def _upload(stack: Stack, counters: Counters, megabytes: int = 100) -> float:
-    """Seconds of a core of the API for each MB of an upload."""
-    noise = recordings.white_noise(60.0)
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        path = noise.write(file.name, times=int(megabytes * 1e6 / AUDIO_BYTES_A_MINUTE))
-        before = counters.look()
-        job = stack.post(path)
-        after = counters.look()
-        stack.client.delete(f"/v1/jobs/{job['id']}")
-        return (after["web_core_seconds"] - before["web_core_seconds"]) / (path.stat().st_size / 1e6)
-
-
-def _kept(stack: Stack, done: Sequence[dict[str, Any]]) -> float:
-    """Bytes for a minute of audio that a job leaves beside its recording."""
-    kept = 0
-    for job in done:
-        folder = stack.folder / "data" / "jobs" / job["id"]
-        kept += sum(one.stat().st_size for one in folder.rglob("*") if one.is_file() and one.name != "source")
-    return kept / sum(job["source"]["duration"] / 60 for job in done)
 
 
 def gaps(stack: Stack, found: Sequence[Piece]) -> tuple[float, StageTime]:
