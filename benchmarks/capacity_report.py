@@ -128,16 +128,15 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
     rest = resources(demand, profile, workers, servers, pieces=pieces)
     for one in rest:
         print(f"  {one.name:36}{one.load:10.3g} of {one.limit:g} {one.unit} ({one.share:.1%})")
-    growing = next(one for one in rest if one.grows)
-    full = demand.hours_a_day / growing.share
+    full, growing = min((one.full_at(demand.hours_a_day), one.name) for one in rest)
     breaks = breaks_at(found.case, found)
     print(f"\n{_told(breaks, demand.hours_a_day)}")
-    print(f"of what grows with the hours {growing.name} is full first: at {full:.3g} hours a day")
+    print(f"of what grows with the hours {growing} is full first: at {full:.3g} hours a day")
     for one in rest:
         if one.share > 1:
             print(f"TOO LITTLE already: {one.name}")
     mine = breaks.place if breaks.place == ACCOUNT_JOBS or not breaks.place else f"workers of {breaks.place}"
-    print(f"next bottleneck: {mine if mine and breaks.hours <= full else growing.name}")
+    print(f"next bottleneck: {mine if mine and breaks.hours <= full else growing}")
 
 
 def _told(breaks: Break, asked: float) -> str:
