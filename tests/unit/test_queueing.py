@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 
 from benchmarks.demand import DAY, Demand, Recording, arrivals, mix, rate
-from benchmarks.flow_model import QUEUES, Installation, Model, Seen, StageTime, chunks
-from benchmarks.queueing import Message, Queue, Stations, erlang_c, share_below
+from benchmarks.flow_model import Installation, Model, StageTime, chunks
+from benchmarks.queueing import Message, Queue, Stations, erlang_c
+from benchmarks.seen import QUEUES, Seen, Waits
 from tasks.flow import LARGE_BYTES
 
 TIMES = {
@@ -17,11 +18,17 @@ TIMES = {
 TIMES |= {"transcribe": StageTime(0.0, 6.0), "diarise": StageTime(0.0, 6.0)}
 
 
-def run(*recordings: Recording, cores: float = float("inf"), account_jobs: int = 0, **workers: int) -> Seen:
+def run(
+    *recordings: Recording,
+    cores: float = float("inf"),
+    account_jobs: int = 0,
+    until: float = float("inf"),
+    **workers: int,
+) -> Seen:
     has = Installation(
         {"cpu": 2, "gpu": 1, "diarise": 1, "net": 4} | workers, TIMES, cores=cores, account_jobs=account_jobs
     )
-    return Model(has).run(recordings)
+    return Model(has).run(recordings, until=until)
 
 
 def nothing() -> None:
@@ -76,15 +83,15 @@ def test_too_few_cores_slow_everybody_down_but_those_who_need_none() -> None:
 def test_a_recording_goes_through_its_stages() -> None:
     seen = run(Recording(0.0, 5.0))
     # normalise, chunk, detect_language, 30 s of transcription, merge, export, finish.
-    assert seen.latencies == [pytest.approx(36.0)]
+    assert seen.latencies.all() == [pytest.approx(36.0)]
     assert {name: len(found) for name, found in seen.waits.items()} == {"cpu": 5, "gpu": 2, "diarise": 0, "net": 0}
     assert seen.busy == {"cpu": 5.0, "gpu": 31.0, "diarise": 0.0, "net": 0.0}
 
 
 def test_speakers_are_told_apart_beside_the_transcription() -> None:
-    assert run(Recording(0.0, 5.0, diarise=True)).latencies == [pytest.approx(36.0)]
-    assert run(Recording(0.0, 5.0, language=True)).latencies == [pytest.approx(35.0)]
-    assert run(Recording(0.0, 5.0, fetched=True)).latencies == [pytest.approx(37.0)]
+    assert run(Recording(0.0, 5.0, diarise=True)).latencies.all() == [pytest.approx(36.0)]
+    assert run(Recording(0.0, 5.0, language=True)).latencies.all() == [pytest.approx(35.0)]
+    assert run(Recording(0.0, 5.0, fetched=True)).latencies.all() == [pytest.approx(37.0)]
 
 
 def test_chunks_are_shared_by_workers_and_no_more_sent_than_there_are_and_one() -> None:
@@ -95,40 +102,94 @@ def test_chunks_are_shared_by_workers_and_no_more_sent_than_there_are_and_one() 
         and chunks(10.4, 600) == [10.4]
     )
     seen = run(Recording(0.0, 60.0), gpu=3)
-    assert seen.latencies == [pytest.approx(6 + 2 * 60.0)]
+    assert seen.latencies.all() == [pytest.approx(6 + 2 * 60.0)]
     # Three begin at once, the one in reserve after 60 s, and the last two, sent only then, do not wait any more.
-    assert sorted(seen.waits["gpu"]) == [0] * 6 + [60]
+    assert sorted(seen.waits["gpu"].all()) == [0] * 6 + [60]
 
 
 def test_a_clip_waits_for_one_chunk_of_a_long_recording_if_it_is_urgent() -> None:
     long, clip = Recording(0.0, 120.0, account=1), Recording(10.0, 0.5, account=2, priority=0)
     seen = run(long, clip)
     # The second of the clip's two visits to the GPU comes right after the first.
-    assert min(seen.latencies) < 60 + 10
+    assert min(seen.latencies.all()) < 60 + 10
     usual = run(long, Recording(10.0, 0.5, account=2))
-    assert min(usual.latencies) > min(seen.latencies)
+    assert min(usual.latencies.all()) > min(seen.latencies.all())
 
 
 def test_an_account_has_so_many_turns_and_others_do_not_wait_for_them() -> None:
     many = [Recording(0.0, 5.0, account=1) for _ in range(40)]
     seen = run(*many, Recording(1.0, 5.0, account=2))
-    assert share_below(seen.turns, 0.05) == 0  # six have their turn at once, and the other account's
-    assert sum(turn == 0 for turn in seen.turns) == 2 * 4 + 1  # cpu 2, gpu 1, diarise 1, twice
-    assert sum(turn == 0 for turn in run(*many, account_jobs=10).turns) == 10
+    assert seen.turns.below(0.05) == [0]  # six have their turn at once, and the other account's
+    assert sum(turn == 0 for turn in seen.turns.all()) == 2 * 4 + 1  # cpu 2, gpu 1, diarise 1, twice
+    assert sum(turn == 0 for turn in run(*many, account_jobs=10).turns.all()) == 10
 
 
 def test_large_recordings_leave_a_process_free_for_clips() -> None:
     large = [Recording(0.0, 60.0, account=1, large=True) for _ in range(4)]
     clip = run(*large, Recording(0.5, 0.1, account=2, priority=0), cpu=2, gpu=8)
-    assert max(clip.begins[:2]) == 0  # one large one and, although all of the four were first, the clip
-    assert sum(turn == 0 for turn in clip.turns) == 2
+    assert max(clip.begins.all()[:2]) == 0  # one large one and, although all of the four were first, the clip
+    assert sum(turn == 0 for turn in clip.turns.all()) == 2
 
 
 def test_nobody_works_more_than_there_are() -> None:
     seen = run(*arrivals(Demand(60), days=1, seed=3, large_bytes=LARGE_BYTES))
     for name in QUEUES:
         assert seen.busy[name] <= seen.seconds * 1.05 * {"cpu": 2, "net": 4}.get(name, 1)
-    assert len(seen.latencies) == len(seen.turns) == len(seen.begins)
+    assert len(seen.latencies) == len(seen.turns) == len(seen.begins) == len(seen.transcriptions) == seen.jobs
+    assert not seen.unfinished
+
+
+def test_what_never_began_or_ended_counts_as_until_then() -> None:
+    """Two of an account that has one turn: the second is not begun when nobody looks any more."""
+    seen = run(Recording(0.0, 60.0), Recording(10.0, 60.0), account_jobs=1, until=100.0)
+    assert (seen.jobs, seen.unfinished) == (2, 2)
+    assert sorted(seen.latencies.all()) == [90.0, 100.0]
+    assert sorted(seen.begins.all()) == sorted(seen.turns.all()) == [0.0, 90.0]
+    # The first one's chunk in reserve waits since the third second.
+    assert sorted(seen.transcriptions.all()) == [3.0, 90.0]
+    assert sorted(seen.waits["gpu"].all()) == [0.0, 0.0, 37.0, 60.0]
+
+
+def test_when_the_first_chunk_waits_is_seen_even_if_the_language_is_known() -> None:
+    seen = run(Recording(0.0, 5.0, language=True), Recording(0.0, 5.0, account=1, language=True))
+    assert seen.first_chunks.all() == [0.0, 30.0]
+    assert seen.transcriptions.all() == [2.0, 32.0]
+
+
+def test_waits_are_told_by_the_hour() -> None:
+    waits = Waits()
+    for hour, seconds in [(1, 90.0)] + [(13, 10.0)] * 30 + [(14, 100.0)] * 10 + [(38, 10.0)] * 10:
+        waits.add(hour * 3600.0, seconds)
+    assert len(waits) == 51 and waits.late(60) == 11 / 51
+    # One in the small hours says nothing; the hours of all days are one.
+    assert (waits.worst_hour(60), waits.late_in_worst_hour(60)) == (14, 0.5)
+    assert waits.below(0.5, 0.99) == [10.0, 100.0] and Waits().below(0.5) == [0.0]
+
+
+def test_work_under_way_counts_long_recordings_for_as_long_as_they_take() -> None:
+    """Little's law by minutes: decoded audio is on the disk until a recording is done."""
+    seen = run(Recording(0.0, 5.0, account=1, language=True), Recording(0.0, 60.0, account=2), gpu=8)
+    latencies = sorted(seen.latencies.all())
+    jobs, minutes = seen.under_way()
+    assert jobs == pytest.approx(sum(latencies) / 3600)
+    assert minutes == pytest.approx((5 * latencies[0] + 60 * latencies[1]) / 3600)
+
+
+def test_a_greater_load_has_all_of_a_smaller_one() -> None:
+    def come(hours: float) -> list[Recording]:
+        return list(arrivals(Demand(hours), days=2, seed=1, large_bytes=LARGE_BYTES))
+
+    some, more = come(70), come(100)
+    assert set(some) < set(more)
+    assert len(some) / len(more) == pytest.approx(0.7, abs=0.1)
+    assert more == sorted(more, key=lambda one: one.at)
+
+
+def test_accounts_send_several_at_once() -> None:
+    found = list(arrivals(Demand(400, burst=10), days=10, seed=1, large_bytes=LARGE_BYTES))
+    together = Counter((one.at, one.account) for one in found)
+    assert set(together.values()) == {10}
+    assert sum(one.minutes for one in found) / 60 / 10 == pytest.approx(400, rel=0.1)
 
 
 def test_a_seed_gives_the_same_day_again() -> None:
