@@ -44,7 +44,7 @@ def report(found: Verdict) -> None:
     """Print what was simulated, and whether it keeps the target."""
     case, seen, demand = found.case, found.seen, found.case.demand
     print(
-        f"\n{demand.hours_a_day:g} hours a day: {demand.a_day:.4g} recordings of {demand.mean_minutes:.3g} min on "
+        f"\n{_hours(demand.hours_a_day)} hours a day: {_hours(demand.a_day)} recordings of {demand.mean_minutes:.3g} min on "
         f"average, {demand.peak:g} times the mean at the busiest; {demand.accounts} accounts\n"
         f"simulated: {len(found.each)} times {found.each[0].days:.3g} days (seeds {case.seed} to "
         f"{case.seed + len(found.each) - 1}), {seen.jobs} recordings in all; in brackets the range of the simulations"
@@ -111,7 +111,7 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
     a_minute = demand.megabytes_a_minute * 1e6 + profile.costs.get("kept_bytes_a_minute", 0)
     gigabytes = demand.hours_a_day * 60 * a_minute / 1e9
     print(
-        f"\nkept: {gigabytes:.3g} GB a day, {gigabytes * asked.retention_days:.3g} GB in {asked.retention_days:g} days"
+        f"\nkept: {_hours(gigabytes)} GB a day, {_hours(gigabytes * asked.retention_days)} GB in {asked.retention_days:g} days"
     )
     every = [one.under_way() for one in found.each]
     jobs, minutes = (sum(one) / len(every) for one in zip(*every, strict=True))
@@ -127,11 +127,11 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
     )
     rest = resources(demand, profile, workers, servers, pieces=pieces)
     for one in rest:
-        print(f"  {one.name:36}{one.load:10.3g} of {one.limit:g} {one.unit} ({one.share:.1%})")
+        print(f"  {one.name:36}{_hours(one.load):>10} of {one.limit:g} {one.unit} ({one.share:.1%})")
     full, growing = min((one.full_at(demand.hours_a_day), one.name) for one in rest)
     breaks = breaks_at(found.case, found)
     print(f"\n{_told(breaks, demand.hours_a_day)}")
-    print(f"of what grows with the hours {growing} is full first: at {full:.3g} hours a day")
+    print(f"of what grows with the hours {growing} is full first: at {_hours(full)} hours a day")
     for one in rest:
         if one.share > 1:
             print(f"TOO LITTLE already: {one.name}")
@@ -139,13 +139,17 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
     print(f"next bottleneck: {mine if mine and breaks.hours <= full else growing}")
 
 
+def _hours(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _told(breaks: Break, asked: float) -> str:
     if breaks.beyond:
-        return f"these workers keep the target at {breaks.hours:.3g} hours a day; more was not simulated"
+        return f"these workers keep the target at {_hours(breaks.hours)} hours a day; more was not simulated"
     if not breaks.hours:
         return f"these workers keep the target at no load that was looked at; {breaks.place} is late"
     less = "only " if breaks.hours < asked else ""
     return (
-        f"these workers keep the target {less}up to {breaks.hours:.3g} hours a day (surely up to "
-        f"{breaks.least:.3g}, surely not from {breaks.most:.3g}); then {breaks.place} is late"
+        f"these workers keep the target {less}up to {_hours(breaks.hours)} hours a day (surely up to "
+        f"{_hours(breaks.least)}, surely not from {_hours(breaks.most)}); then {breaks.place} is late"
     )

@@ -25,6 +25,7 @@ _ENOUGH = 20_000
 _IN_VAIN = 5
 """Steps that do not lower lateness after which no further are tried."""
 _LEAST_PART = 1000
+_NEAR = 2.0
 _SOON = 1.3
 """A set of workers that is that much too late halfway is not looked at any further."""
 
@@ -264,8 +265,10 @@ def breaks_at(case: Case, found: Verdict) -> Break:
             if low < hours / _LEAST_PART:
                 return Break(0.0, search.place, 0.0, high)
     search.sure.clear()
-    search.days = case.at(low).whole_days()
     while high / low > 1.03:
+        if high / low < _NEAR and search.days is None:
+            # From here on they are days with the same recordings, and some more.
+            search.days = case.at(low).whole_days()
         middle = math.sqrt(low * high)
         low, high = (middle, high) if search.keeps(middle) else (low, middle)
     place, least, none = search.place, low, high
