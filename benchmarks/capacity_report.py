@@ -44,8 +44,9 @@ def report(found: Verdict) -> None:
     """Print what was simulated, and whether it keeps the target."""
     case, seen, demand = found.case, found.seen, found.case.demand
     print(
-        f"\n{_hours(demand.hours_a_day)} hours a day: {_hours(demand.a_day)} recordings of {demand.mean_minutes:.3g} min on "
-        f"average, {demand.peak:g} times the mean at the busiest; {demand.accounts} accounts\n"
+        f"\n{_hours(demand.hours_a_day)} hours a day: {_hours(demand.a_day)} recordings of "
+        f"{demand.mean_minutes:.3g} min on average, {demand.peak:g} times the mean at the busiest; "
+        f"{demand.accounts} accounts\n"
         f"simulated: {len(found.each)} times {found.each[0].days:.3g} days (seeds {case.seed} to "
         f"{case.seed + len(found.each) - 1}), {seen.jobs} recordings in all; in brackets the range of the simulations"
     )
@@ -110,9 +111,8 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
     pieces = seen.messages / seen.jobs
     a_minute = demand.megabytes_a_minute * 1e6 + profile.costs.get("kept_bytes_a_minute", 0)
     gigabytes = demand.hours_a_day * 60 * a_minute / 1e9
-    print(
-        f"\nkept: {_hours(gigabytes)} GB a day, {_hours(gigabytes * asked.retention_days)} GB in {asked.retention_days:g} days"
-    )
+    days = asked.retention_days
+    print(f"\nkept: {_hours(gigabytes)} GB a day, {_hours(gigabytes * days)} GB in {days:g} days")
     every = [one.under_way() for one in found.each]
     jobs, minutes = (sum(one) / len(every) for one in zip(*every, strict=True))
     decoded = minutes * AUDIO_BYTES_A_MINUTE / 1e9
