@@ -130,7 +130,7 @@ def next_bottleneck(found: Verdict, profile: Profile, asked: argparse.Namespace)
         print(f"  {one.name:36}{_hours(one.load):>10} of {one.limit:g} {one.unit} ({one.share:.1%})")
     full, growing = min((one.full_at(demand.hours_a_day), one.name) for one in rest)
     breaks = breaks_at(found.case, found)
-    print(f"\n{_told(breaks, demand.hours_a_day)}")
+    print(f"\n{_told(breaks, demand.hours_a_day, doubted=len(found.each) > 1)}")
     print(f"of what grows with the hours {growing} is full first: at {_hours(full)} hours a day")
     for one in rest:
         if one.share > 1:
@@ -143,13 +143,12 @@ def _hours(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _told(breaks: Break, asked: float) -> str:
+def _told(breaks: Break, asked: float, *, doubted: bool) -> str:
     if breaks.beyond:
         return f"these workers keep the target at {_hours(breaks.hours)} hours a day; more was not simulated"
     if not breaks.hours:
         return f"these workers keep the target at no load that was looked at; {breaks.place} is late"
+    sure = f" (surely up to {_hours(breaks.least)}, surely not from {_hours(breaks.most)})" if doubted else ""
     less = "only " if breaks.hours < asked else ""
-    return (
-        f"these workers keep the target {less}up to {_hours(breaks.hours)} hours a day (surely up to "
-        f"{_hours(breaks.least)}, surely not from {_hours(breaks.most)}); then {breaks.place} is late"
-    )
+    hours = _hours(breaks.hours)
+    return f"these workers keep the target {less}up to {hours} hours a day{sure}; then {breaks.place} is late"
