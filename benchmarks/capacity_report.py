@@ -100,8 +100,8 @@ def _reserve(found: Verdict) -> None:
     chunk = case.installation.times["transcribe"].seconds(case.installation.chunk_seconds / 60)
     if chunk > case.target:
         print(
-            f"  a full chunk takes {chunk:.0f} s: what a recording has in reserve waits that long behind its own, and "
-            "is late (take shorter chunks, --chunk-seconds, or a higher target)"
+            f"  a full chunk takes {chunk:.0f} s: what a recording has in reserve may wait that long behind its "
+            "own, and is late then (take shorter chunks, --chunk-seconds, or a higher target)"
         )
 
 
