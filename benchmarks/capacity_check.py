@@ -37,7 +37,13 @@ def check(path: Path, *, seed: int, recordings: int, gpu_workers: int, keys: int
     """Measure, unless that file has it, and print it beside what is simulated of the same."""
     if not path.exists():
         path.write_text(json.dumps(_run(seed, recordings, gpu_workers, keys, high), indent=1) + "\n")
-    told = json.loads(path.read_text())
+    try:
+        _print(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not what a check wrote: {error!r}") from None
+
+
+def _print(told: Mapping[str, Any]) -> None:
     came = [_recording(one) for one in told["jobs"]]
     print(told["machine"])
     lengths = ", ".join(sorted({f"{one.minutes:.2f}" for one in came}))

@@ -52,6 +52,8 @@ class Case:
         if self.demand.a_day > MOST_RECORDINGS:
             raise ValueError(f"more than {self._most():.3g} hours a day cannot be simulated: divide all by ten")
         days = self.whole_days()
+        if self.demand.a_day * days > MOST_RECORDINGS and days > 1:
+            raise ValueError(f"that would be more than {MOST_RECORDINGS:,} recordings at a time: give fewer --days")
         come = arrivals(self.demand, days=days, seed=seed, large_bytes=LARGE_BYTES)
         found = Model(self.installation).run(come, until=(days + 1) * DAY)
         if not found.jobs:
@@ -251,7 +253,7 @@ def breaks_at(case: Case, found: Verdict) -> Break:
         found: What came of it.
     """
     search, hours, most = _Search(case), case.demand.hours_a_day, case.most_hours()
-    busiest = max(found.load(queue) for queue in QUEUES)
+    busiest = max(1e-6, *(found.load(queue) for queue in QUEUES))
     low, high = hours, min(max(1.1 * hours / busiest, 1.15 * hours), most)
     if found.kept:
         while high > low and search.keeps(high, whole=False):

@@ -289,6 +289,8 @@ def test_a_check_is_printed_again_from_its_file(
         ("--factor nan", "seconds of work for a second of audio"),
         ("--hours-a-day 0.1 --days 0.01", "nothing comes in within 0.01 days"),
         ("--hours-a-day 1e7", "divide all by ten"),
+        ("--hours-a-day 1000 --days 1000", "give fewer --days"),
+        ("--check pyproject.toml", "pyproject.toml is not what a check wrote"),
         ("--measure mine.json --model small", "give others with --sounds"),
     ],
 )
