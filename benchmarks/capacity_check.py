@@ -36,7 +36,7 @@ CPU_PROCESSES = 2
 def check(path: Path, *, seed: int, recordings: int, gpu_workers: int, keys: int, high: float) -> None:
     """Measure, unless that file has it, and print it beside what is simulated of the same."""
     if not path.exists():
-        path.write_text(json.dumps(_run(seed, recordings, gpu_workers, keys, high), indent=1) + "\n")
+        path.write_text(_text(_run(seed, recordings, gpu_workers, keys, high)))
     try:
         _print(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as error:
@@ -125,6 +125,16 @@ def _run(seed: int, number: int, gpu_workers: int, keys: int, high: float) -> di
         "until done": [ended[job]["latency_seconds"] for job in order],
         "pieces": [_piece(one, order) for one in found],
     }
+
+
+def _text(told: Mapping[str, Any]) -> str:
+    """JSON with a line for each job and each piece of work."""
+
+    def one(value: Any) -> str:
+        rows = isinstance(value, list) and value and isinstance(value[0], dict)
+        return "[\n" + ",\n".join(map(json.dumps, value)) + "\n]" if rows else json.dumps(value)
+
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {one(value)}" for name, value in told.items()) + "\n}\n"
 
 
 def _told(recording: Recording, at: float) -> dict[str, Any]:
