@@ -72,7 +72,7 @@ class Seen:
     """What came of it, in seconds. What had not begun or ended when nobody looked any more counts as until then."""
 
     waits: dict[str, Waits] = field(default_factory=lambda: {name: Waits() for name in QUEUES})
-    """Of every message, as ``longhand_queue_wait_seconds`` counts them."""
+    """Of every message; ``longhand_queue_wait_seconds`` leaves out chunks behind the first of their recording."""
     first_chunks: Waits = field(default_factory=Waits)
     """Of the first chunk of each job, on its queue."""
     turns: Waits = field(default_factory=Waits)
