@@ -22,7 +22,7 @@ from cli.connection import talks_to_api
 from cli.credentials import kept_key
 from cli.places import fits
 from cli.preflight import database_trouble
-from cli.storage import storage_trouble
+from cli.storage import ownership_trouble, storage_trouble
 from config.loading import explain
 from config.settings import Settings
 from pipelines.engines import EngineSettings, diarisers, resolve
@@ -219,6 +219,8 @@ def files(settings: Settings) -> Iterator[Finding]:
     if settings.storage_url is not None:
         trouble = storage_trouble(settings)
         yield Finding("bad" if trouble else "ok", "storage", trouble or "files can be kept where STORAGE_URL says")
+    if (trouble := ownership_trouble(settings)) is not None:
+        yield Finding("bad", "storage", trouble)
 
 
 def record(settings: Settings) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from config.models import known_names, meaning
 from config.origins import ANY, origins
 from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
-from config.storage import storage_address
+from config.storage import largest, storage_address
 from config.tracing import lacks
 from config.values import rates, signing_secret, web_address
 
@@ -120,12 +120,16 @@ class Settings(BaseSettings):
     """Another broker than Redis: RabbitMQ, amqp://user:password@host:5672/vhost (several of one cluster with ; between them) or amqps://. Unset: REDIS_URL, which is needed in any case. See docs/operate.md."""  # noqa: E501
     storage_url: Annotated[str | None, AfterValidator(storage_address)] = None
     """Where recordings and results are kept, file:// or s3://bucket/prefix; unset: DATA_DIR/jobs."""
+    s3_sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    """How S3 is asked to encrypt files; unset: as the bucket does by itself."""
+    s3_kms_key_id: str | None = Field(None, max_length=2048)
+    """The key of AWS KMS that S3 encrypts files with; unset: the account's own for S3. With it S3_SSE is aws:kms unless set."""  # noqa: E501
     retention_days: float = Field(30, ge=0)
     """Days after its end that a job, its recording and its results are kept; 0: for ever."""
 
     # Limits
     max_upload_mb: int = Field(2048, ge=1)
-    """Largest upload in MB (1 MB = 1,048,576 bytes)."""
+    """Largest upload in MB (1 MB = 1,048,576 bytes); on S3 80,000 at most."""
     max_audio_hours: float = Field(12, gt=0, le=36)
     """Longest recording in hours."""
     sync_timeout_seconds: float = Field(300, ge=1, le=3600)
@@ -262,7 +266,7 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         """Largest upload in bytes."""
-        return self.max_upload_mb * 1024 * 1024
+        return largest(self.storage, self.max_upload_mb * 1024 * 1024)
 
     @property
     def max_pending_upload_bytes(self) -> int:

@@ -1,111 +1,27 @@
 """A job's files, on a disk or in object storage, under names of our own."""
 
 import contextlib
-import math
-import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import unquote, urlsplit
-
-import fsspec
+from typing import BinaryIO, cast
 
 from store.disk import move
-from store.file_errors import StorageAway, StorageFull, noticing
+from store.file_errors import Damaged, StorageAway, StorageFull
 from store.incoming import Upload
 from store.outgoing import Reading
+from store.place import HERE as HERE
+from store.place import Place
+from store.s3_sending import Piece
 
-if TYPE_CHECKING:
-    from store.s3 import S3
-
-HERE = "health"
-"""A folder beside those of the jobs. Where it is missing, the disk that should be there is not mounted."""
 _TRIES = 1000
 """To delete a folder from which others remove files: each takes one of them away, and there are few."""
-_PROOF_SECONDS = 60.0
-"""For so long it is believed of S3 that what could be written once can be written."""
 
 
-class Storage:
-    """Folders of files by job id.
-
-    Args:
-        url: ``file:///folder`` or ``s3://bucket/prefix``, or whatever else fsspec knows.
-    """
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._scheme = parts.scheme
-        self.local = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        self.whole = parts.scheme == "s3"
-        """Whether a file is seen by nobody before it is closed, so that it need not be written aside."""
-        self.root = str(self.local) if self.local else url.split("://", 1)[1].rstrip("/")
-        self._made: tuple[int, Any] = (0, None)
-        self._proven = -math.inf
-        if self.local:
-            # Where this cannot be done every use says so.
-            with contextlib.suppress(OSError):
-                (self.local / HERE).mkdir(parents=True, exist_ok=True)
-
-    @property
-    def fs(self) -> Any:
-        """The library's file system, of this process alone: its connections, and their thread, outlive no fork."""
-        process, made = self._made
-        if process != os.getpid():
-            made = self._connected()
-            self._made = (os.getpid(), made)
-        return made
-
-    @property
-    def s3(self) -> "S3 | None":
-        """The same, where it is S3."""
-        return cast("S3", self.fs) if self.whole else None
-
-    def _connected(self) -> Any:
-        if self.whole:
-            from store.s3 import connect  # takes half a second, of those only who need it
-
-            return connect()
-        return fsspec.filesystem(self._scheme, **({"auto_mkdir": True} if self.local else {}))
-
-    def away(self) -> bool:
-        """Whether the place itself cannot be reached, whatever is in it."""
-        if self.local:
-            return not (self.local / HERE).is_dir()
-        try:
-            if self.s3:
-                self.s3.answers(self.root)
-            else:
-                self.fs.exists(self.root)
-        except PermissionError:  # it answers; who may use its files may yet not look at the bucket
-            return False
-        except Exception:  # whatever a library has for it
-            return True
-        return False
-
-    @contextlib.contextmanager
-    def noticing(self) -> Iterator[None]:
-        """Tell a full and an absent storage (``StorageFull``, ``StorageAway``) from other errors."""
-        try:
-            with noticing(self.away, remote=self.local is None):
-                yield
-        except StorageAway:
-            self._proven = -math.inf
-            raise
-
-    def address(self, job_id: str, name: str = "") -> str:
-        """Where a job's file is, in the file system's own spelling.
-
-        Raises:
-            ValueError: Not a name of ours; no path from a client may come this far.
-        """
-        parts = [job_id, *(name.split("/") if name else [])]
-        if any(p in {"", ".", ".."} or "\\" in p or "\0" in p for p in parts):
-            raise ValueError(f"not a name of a job's file: {job_id!r} {name!r}")
-        return "/".join([self.root, *parts])
+class Storage(Place):
+    """Folders of files by job id."""
 
     def prepare(self, address: str) -> None:
         """Make the folder of a file, where there are folders.
@@ -143,11 +59,19 @@ class Storage:
                 return
             move(path, Path(target))
 
-    def fetch(self, job_id: str, name: str, scratch: Path) -> Path:
+    def fetch(self, job_id: str, name: str, scratch: Path, *, sha256: str | None = None) -> Path:
         """A local path of a file: the file itself on a local disk, else a copy in ``scratch``.
+
+        Args:
+            job_id: Whose.
+            name: Which.
+            scratch: A folder of the caller's own.
+            sha256: Of its content, if that is known: a copy that is another is made once more.
 
         Raises:
             FileNotFoundError: There is no such file.
+            Damaged: Its content is another.
+            ScratchFull: The caller's disk has no room for it.
             StorageAway: The storage is not there.
         """
         address = self.address(job_id, name)
@@ -159,8 +83,13 @@ class Storage:
                 return path
             copy = scratch / "fetched" / name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            self.fs.get_file(address, str(copy))
-            return copy
+            if self.s3 is None:
+                self.fs.get_file(address, str(copy))
+                return copy
+            for _ in range(2):
+                if self.s3.fetch(address, copy) == sha256 or sha256 is None:
+                    return copy
+            raise Damaged
 
     def open(self, job_id: str, name: str) -> BinaryIO:
         """A seekable stream that reads only what is asked for.
@@ -185,7 +114,8 @@ class Storage:
             StorageAway: The storage is not there.
         """
         with self.noticing():
-            return bytes(self.fs.cat_file(self.address(job_id, name)))
+            address = self.address(job_id, name)
+            return self.s3.content(address) if self.s3 else bytes(self.fs.cat_file(address))
 
     def exists(self, job_id: str, name: str) -> bool:
         """Whether a file is there, whole.
@@ -258,7 +188,21 @@ class Storage:
     def copy(self, job_id: str, name: str, other: str) -> None:
         """Copy a file of a job to another name, replacing what was there."""
         with self.noticing():
-            self.fs.cp_file(self.address(job_id, name), self.address(job_id, other))
+            (self.s3.copy_file if self.s3 else self.fs.cp_file)(self.address(job_id, name), self.address(job_id, other))
+
+    def join(self, job_id: str, names: Sequence[str], other: str) -> bool:
+        """Have the storage make one file of several, replacing what was there; False: it cannot.
+
+        Raises:
+            FileNotFoundError: One of them is not there.
+            StorageRefused: It does not.
+        """
+        if self.s3 is None:
+            return False
+        with self.noticing():
+            pieces = [Piece(self.address(job_id, name), self.size(job_id, name)) for name in names]
+            self.s3.join(pieces, self.address(job_id, other))
+        return True
 
     def check_room(self, size: int) -> None:
         """Say beforehand if a file of this many bytes cannot fit; nothing is set aside for it.
@@ -273,10 +217,9 @@ class Storage:
                 raise StorageFull("less space is left than the file needs")
 
     def ping(self) -> None:
-        """Raise unless files can be written and read back."""
+        """Raise unless files can be written and read back, and with S3 all is allowed that will be done."""
         if self.s3:
-            with self.noticing():
-                self.s3.try_out(self.address(HERE))
+            self.prove(parts=True)
             return
         name = secrets.token_hex(8)
         with self.create(HERE, name) as probe:
@@ -295,10 +238,7 @@ class Storage:
         Where each request is paid for, it is tried once a minute, or again after a failure of whatever use; in between
         the bucket has to answer.
         """
-        if self.s3 and time.monotonic() < self._proven + _PROOF_SECONDS:
-            if self.away():
-                self._proven = -math.inf
-                raise StorageAway("the place where files are kept cannot be reached")
+        if self.proven():
             return
-        self.ping()
+        self.prove() if self.s3 else self.ping()
         self._proven = time.monotonic()

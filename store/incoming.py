@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 if TYPE_CHECKING:
     from store.files import Storage
+    from store.s3_sending import Sending
 
 
 class Upload:
@@ -20,10 +21,12 @@ class Upload:
         self._target = storage.address(job_id, name)
         # In object storage nobody sees a file before its end.
         self._aside = None if storage.whole else f"{self._target}.{secrets.token_hex(4)}.part"
-        self._kept = False
+        self._kept = self._ending = False
         storage.prepare(self._target)
         with storage.noticing():
-            self._stream: BinaryIO = storage.fs.open(self._aside or self._target, "wb")
+            self._stream: Sending | BinaryIO = (
+                storage.s3.writing(self._target) if storage.s3 else storage.fs.open(self._aside or self._target, "wb")
+            )
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -47,8 +50,8 @@ class Upload:
 
     @property
     def left_behind(self) -> bool:
-        """Whether something is there even after ``drop``: the file, if it was kept before, or its folder on a disk."""
-        return self._kept or self._aside is not None
+        """Whether something may be there even after ``drop``: the file, if ``keep`` was begun, or a disk's folder."""
+        return self._kept or self._ending or self._aside is not None
 
     def keep(self) -> None:
         """Finish: from now on the file is there under its name.
@@ -57,13 +60,13 @@ class Upload:
             StorageFull: The disk is full.
             StorageAway: It is not there any more.
         """
+        self._ending = True
         try:
             with self._storage.noticing():
                 self._stream.close()
                 if self._aside is not None:
                     self._storage.fs.mv(self._aside, self._target)
         except BaseException:
-            # Else the library would try once more when it is forgotten.
             self.drop()
             raise
         self._kept = True
@@ -73,19 +76,13 @@ class Upload:
         if self._kept:
             return
         if self._aside is None:
-            self._abort()
+            with contextlib.suppress(Exception):  # what stays behind is swept up
+                cast("Sending", self._stream).discard()
             return
         with contextlib.suppress(Exception):
             self._stream.close()
         with contextlib.suppress(FileNotFoundError), self._storage.noticing():
             self._storage.fs.rm(self._aside)
-
-    def _abort(self) -> None:
-        # To close it would be to keep it, and so would be to forget it open.
-        stream = self._stream
-        stream.closed = True  # type: ignore[misc]  # the library's own switch
-        with contextlib.suppress(Exception):  # what stays behind is swept up
-            stream.discard()  # type: ignore[attr-defined]
 
     def __enter__(self) -> Self:
         return self

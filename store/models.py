@@ -10,6 +10,7 @@ from store.columns import Record as Record
 from store.columns import UtcDateTime as UtcDateTime  # migrations know it by this module's name
 from store.counted import AccountTotal as AccountTotal
 from store.counted import Total as Total
+from store.installation_row import Installation as Installation
 
 ACTIVE = ("queued", "running")
 """Statuses of a job that is not over."""

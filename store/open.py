@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from config.settings import Settings
+from config.storage import encryption
 from store.database import Database
 from store.events import Events
 from store.files import Storage
@@ -24,4 +25,9 @@ class Store:
 
 def open_store(settings: Settings) -> Store:
     """The store these settings name; nothing is connected yet."""
-    return Store(Database(settings.database), Storage(settings.storage), Events(settings.redis_url))
+    return Store(Database(settings.database), open_files(settings), Events(settings.redis_url))
+
+
+def open_files(settings: Settings) -> Storage:
+    """The files alone."""
+    return Storage(settings.storage, encryption=encryption(settings.s3_sse, settings.s3_kms_key_id))

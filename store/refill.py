@@ -27,11 +27,12 @@ from store import schema
 from store.columns import UtcDateTime
 from store.counted import AccountTotal, Total
 from store.database import Database
+from store.installation_row import Installation
 from store.models import ACTIVE, Job, Step
 from store.snapshot import Row, kind, ours
 
 _AT_ONCE = 1000
-_NO_WORK = {Total.__tablename__, AccountTotal.__tablename__}
+_NO_WORK = {Total.__tablename__, AccountTotal.__tablename__, Installation.__tablename__}
 """What may have rows although nobody has used the installation yet."""
 
 

@@ -2,38 +2,47 @@
 
 import asyncio
 import errno
+import logging
 import os
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 from s3fs.errors import translate_boto_error
 
-PART_BYTES = 8 << 20
-"""Files are sent in parts of this size, 10,000 at most; each file that arrives has some three of them in memory."""
+from store import s3_answers, s3_fetching, s3_sending, s3_trying
+from store.interrupted import waiting
+from store.s3_sending import PART_BYTES, Piece, Sending
+
+log = logging.getLogger(__name__)
+
 READ_BYTES = 2 << 20
 """What is fetched beyond what was asked for, since whoever reads mostly reads on."""
-_SENDING = 4
-"""Parts of a finished file that are sent at the same time."""
 _CONNECT_SECONDS = 3
 _SILENCE_SECONDS = 8
 _SECONDS = 20.0
 _BYTES_PER_SECOND = 128 << 10
 """A slower line takes no parts."""
-_LONG = frozenset({"complete_multipart_upload", "copy_object"})
+_LONG = frozenset({"complete_multipart_upload", "copy_object", "upload_part_copy"})
 _LONG_SECONDS = 120.0
-"""To make one file of thousands of parts takes a while."""
+"""To make one file of thousands of parts takes a while, in which many servers say nothing."""
 _CONNECTIONS = 50
+_AT_ONCE = 8
+_NO_BULK = frozenset({"MethodNotAllowed", "MissingContentMD5", "NotImplemented"})
+"""What a store says that cannot delete many files at once, or not as today's libraries ask for it."""
 
 
 class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
     """The library's file system, with what it lacks."""
 
     retries = 1  # besides those of the connection itself: to sit out an outage is the callers', who know how long
+    patient: S3FileSystem | None = None
+    """Another connection, for requests whose answer may take long."""
+    _one_by_one = False
+    """Whether the store was found not to delete many files at once."""
 
     async def _call_s3(self, method: str, *given: Any, **named: Any) -> Any:
         sent = len(named.get("Body") or b"")
@@ -41,6 +50,8 @@ class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
         try:
             # Its own limits do not count while a request is being sent.
             async with asyncio.timeout(seconds) as limit:
+                if method in _LONG and self.patient is not None:
+                    return await self.patient._call_s3(method, *given, **named)
                 return await super()._call_s3(method, *given, **named)
         except TimeoutError as error:
             if not limit.expired():
@@ -48,7 +59,7 @@ class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
             # No TimeoutError: the library would try that again.
             raise OSError(errno.EHOSTDOWN, f"{method} took longer than {seconds:g} s") from error
 
-    call_s3 = sync_wrapper(_call_s3)
+    call_s3 = waiting(_call_s3)
 
     async def _pages(self, folder: str, **named: Any) -> AsyncIterator[dict[str, Any]]:
         bucket, key, _ = self.split_path(folder)
@@ -60,113 +71,162 @@ class S3(S3FileSystem):  # type: ignore[misc]  # no types are published
                 return
             named["ContinuationToken"] = page["NextContinuationToken"]
 
-    async def _folder(self, folder: str) -> list[str]:
+    @waiting
+    async def folder(self, folder: str) -> list[str]:
+        """Names in a folder, also those of the folders in it; nobody looked there before, so nothing is out of date."""
         found: list[str] = []
         async for page in self._pages(folder, Delimiter="/"):
             found += [one["Key"] for one in page.get("Contents", [])]
             found += [one["Prefix"].rstrip("/") for one in page.get("CommonPrefixes", [])]
         return [key.rpartition("/")[2] for key in found]
 
-    folder = sync_wrapper(_folder)
-    """Names in a folder, also those of the folders in it; nobody looked there before, so nothing is out of date."""
+    @waiting
+    async def changes(self, folder: str) -> dict[str, datetime]:
+        """When each file of a folder was last changed, by its name there."""
+        start = len(self.split_path(folder)[1].rstrip("/"))
+        return {
+            one["Key"][start:].lstrip("/"): one["LastModified"]
+            async for page in self._pages(folder)
+            for one in page.get("Contents", [])
+        }
 
-    async def _changed(self, folder: str) -> datetime | None:
-        changes = [o["LastModified"] async for page in self._pages(folder) for o in page.get("Contents", [])]
-        return max(changes, default=None)
-
-    changed = sync_wrapper(_changed)
-    """When something in a folder was last changed; None: there is nothing."""
-
-    async def _clear(self, folder: str) -> None:
+    @waiting
+    async def clear(self, folder: str) -> None:
+        """Delete everything in a folder."""
         async for page in self._pages(folder):
             await self._delete([one["Key"] for one in page.get("Contents", [])], folder)
 
-    clear = sync_wrapper(_clear)
-    """Delete everything in a folder."""
-
-    async def _discard(self, folder: str, names: list[str]) -> None:
+    @waiting
+    async def discard(self, folder: str, names: list[str]) -> None:
+        """Delete files of a folder; those that are not there are no error."""
         key = self.split_path(folder)[1]
         await self._delete([f"{key}/{name}" for name in names], folder)
-
-    discard = sync_wrapper(_discard)
-    """Delete files of a folder; those that are not there are no error."""
 
     async def _delete(self, keys: list[str], folder: str) -> None:
         bucket = self.split_path(folder)[0]
         for first in range(0, len(keys), 1000):
-            some = [{"Key": key} for key in keys[first : first + 1000]]
-            out = await self._call_s3("delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True})
-            for refused in out.get("Errors", []):
-                raise translate_boto_error(ClientError({"Error": refused}, "DeleteObjects"))
+            some = keys[first : first + 1000]
+            if self._one_by_one or not await self._delete_many(bucket, some):
+                for start in range(0, len(some), _AT_ONCE):
+                    each = (self._call_s3("delete_object", Bucket=bucket, Key=key) for key in some[start:][:_AT_ONCE])
+                    await asyncio.gather(*each)
 
-    async def _abandon(self, folder: str, before: datetime) -> int:
+    async def _delete_many(self, bucket: str, keys: list[str]) -> bool:
+        """Whether the store does that."""
+        named = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            out = await self._call_s3("delete_objects", Bucket=bucket, Delete=named)
+        except OSError as error:
+            said = s3_answers.told(error)
+            if said is None or (said.code not in _NO_BULK and said.status != 501):
+                raise
+            log.warning("the storage does not delete files together (%s): each takes a request", said.code)
+            self._one_by_one = True
+            return False
+        for refused in out.get("Errors", []):
+            raise translate_boto_error(ClientError({"Error": refused}, "DeleteObjects"))
+        return True
+
+    async def _uploads(self, folder: str) -> list[dict[str, Any]]:
         bucket, key, _ = self.split_path(folder)
-        left: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         named: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
         while True:
             page = await self._call_s3("list_multipart_uploads", **named)
-            left += [one for one in page.get("Uploads", []) if one["Initiated"] < before]
+            found += page.get("Uploads", [])
             if not page.get("IsTruncated"):
-                break
+                return found
             named |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
-        for one in left:
-            await self._abort_mpu(bucket, one["Key"], one["UploadId"])
-        return len(left)
 
-    abandon = sync_wrapper(_abandon)
-    """End uploads in parts that began before a time; what they brought is paid for, and no list of files shows it."""
+    @waiting
+    async def begun(self, folder: str) -> list[dict[str, Any]]:
+        """Uploads in parts that nobody has finished; what they brought is paid for, and no list of files shows it."""
+        return await self._uploads(folder)
 
-    async def _length(self, address: str) -> int:
+    @waiting
+    async def abandon(self, folder: str, upload: Mapping[str, Any]) -> None:
+        """End one of those."""
+        await self._abort_mpu(self.split_path(folder)[0], upload["Key"], upload["UploadId"])
+
+    @waiting
+    async def length(self, address: str) -> int:
+        """Bytes of a file."""
         bucket, key, _ = self.split_path(address)
         return int((await self._call_s3("head_object", Bucket=bucket, Key=key))["ContentLength"])
 
-    length = sync_wrapper(_length)
-    """Bytes of a file."""
+    @waiting
+    async def content(self, address: str) -> bytes:
+        """The whole of a small file."""
+        return bytes(await self._cat_file(address))
 
-    async def _answers(self, root: str) -> None:
+    @waiting
+    async def answers(self, root: str) -> None:
+        """Raise unless the bucket is there and we may look."""
         await self._call_s3("head_bucket", Bucket=self.split_path(root)[0])
 
-    answers = sync_wrapper(_answers)
-    """Raise unless the bucket is there and we may look."""
+    @waiting
+    async def try_out(self, folder: str, *, parts: bool = False) -> None:
+        """Raise unless files can be written to a folder, read, listed and deleted, and if asked sent in parts."""
+        await s3_trying.try_out(self, folder, parts=parts)
 
-    async def _try_out(self, folder: str) -> None:
-        bucket, key, _ = self.split_path(folder)
-        here = {"Bucket": bucket, "Key": f"{key}/{secrets.token_hex(8)}"}
-        await self._call_s3("put_object", Body=here["Key"].encode(), **here)
-        try:
-            found = await self._call_s3("get_object", **here)
-            async with found["Body"] as body:
-                if await body.read() != here["Key"].encode():
-                    raise OSError(errno.EIO, "what was written was not read back")
-        finally:
-            await self._call_s3("delete_object", **here)
-
-    try_out = sync_wrapper(_try_out)
-    """Raise unless files can be written to a folder, read back and deleted."""
-
-    def send(self, path: str, address: str) -> None:
+    @waiting
+    async def send(self, path: str, address: str) -> None:
         """Put a local file there, whole or not at all."""
-        self.put_file(path, address, chunksize=PART_BYTES, max_concurrency=_SENDING)
+        await s3_sending.send(self, Path(path), address)
+
+    @waiting
+    async def copy_file(self, address: str, other: str) -> None:
+        """Copy a file within the store, replacing what was there."""
+        await s3_sending.copy(self, address, other)
+
+    @waiting
+    async def join(self, pieces: list[Piece], address: str) -> None:
+        """Make one file of several, most of which the store copies by itself."""
+        await s3_sending.join(self, pieces, address)
+
+    @waiting
+    async def put_once(self, address: str, content: bytes) -> None:
+        """Write a small file where there is none; what is there by then, of whomever, stays."""
+        await s3_sending.put_once(self, address, content)
+
+    @waiting
+    async def fetch(self, address: str, path: Path) -> str:
+        """Copy a file to a path; the SHA-256 of what came."""
+        return await s3_fetching.fetch(self, address, path)
+
+    def writing(self, address: str) -> Sending:
+        """A new file to write to, which is there when it is closed."""
+        return Sending(self, address)
 
 
-def connect() -> S3:
-    """A connection of this process alone; who and where is told by the environment, as Amazon's tools have it."""
+def connect(extra: Mapping[str, str] | None = None) -> S3:
+    """A connection of this process alone; who and where is told by the environment, as Amazon's tools have it.
+
+    Args:
+        extra: Goes with every request that can have it: how files are encrypted.
+    """
+    made = S3(**_options(extra, _SILENCE_SECONDS))
+    made.patient = S3FileSystem(**_options(extra, _LONG_SECONDS))
+    made.patient.retries = 1
+    return made
+
+
+def _options(extra: Mapping[str, str] | None, silence_seconds: float) -> dict[str, Any]:
     # Amazon's tools in other languages, and its containers, know it under this name.
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return S3(
-        skip_instance_cache=True,
+    return {
+        "skip_instance_cache": True,
         # What is listed once would count as all there is, whatever other processes have written since.
-        use_listings_cache=False,
-        default_block_size=PART_BYTES,
-        # Some stores take no others.
-        fixed_upload_size=True,
+        "use_listings_cache": False,
+        "default_block_size": PART_BYTES,
         # One stream, rather than many with their memory.
-        max_concurrency=1,
-        client_kwargs={"region_name": region} if region else {},
-        config_kwargs={
+        "max_concurrency": 1,
+        "s3_additional_kwargs": dict(extra or {}),
+        "client_kwargs": {"region_name": region} if region else {},
+        "config_kwargs": {
             "connect_timeout": _CONNECT_SECONDS,
-            "read_timeout": _SILENCE_SECONDS,
+            "read_timeout": silence_seconds,
             "max_pool_connections": _CONNECTIONS,
             "retries": {"mode": "standard", "total_max_attempts": 3},
         },
-    )
+    }

@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from pipelines.stage import SOURCE
 from store.arrivals import Arrival, Busy, Shorter, Vanished
-from store.file_errors import StorageAway
+from store.beating import beating
+from store.file_errors import StorageAway, StorageRefused
 from store.files import Storage
 from store.incoming import Upload
 
@@ -233,22 +234,42 @@ class _PartFiles:
             self._hash = None
 
     def finish(self, beat: Callable[[], None]) -> str:
-        self.save()
-        if len(self.parts) == 1 and self._hash is not None:
-            # Copied, not moved: until the record knows, the part must stay.
-            with _there(self.parts[0]):
-                self._storage.copy(self._id, self.parts[0], SOURCE)
-            return self._hash.hexdigest()
-        with self._storage.create(self._id, SOURCE) as whole:
+        with beating(beat):
+            self.save()
+            if len(self.parts) == 1 and self._hash is not None:
+                # Copied, not moved: until the record knows, the part must stay.
+                with _there(self.parts[0]):
+                    self._storage.copy(self._id, self.parts[0], SOURCE)
+                return self._hash.hexdigest()
+            if self.parts and self._joined():
+                return self._hashed()
+            with self._storage.create(self._id, SOURCE) as whole:
+                for block in self._blocks():
+                    whole.write(block)
+                whole.keep()
+                return whole.sha256
+
+    def _joined(self) -> bool:
+        """Have the storage make the file of the parts, so that little of it passes through here once more."""
+        try:
+            return self._storage.join(self._id, self.parts, SOURCE)
+        except FileNotFoundError as error:
+            there = self._storage.names(self._id, PARTS)
+            raise Vanished(next((name for name in self.parts if name not in there), SOURCE)) from error
+        except StorageRefused:  # one that copies no parts, or wants all of them of one size
+            return False
+
+    def _hashed(self) -> str:
+        """What all of it adds up to; it is read once more, unless it came in a single request."""
+        if self._hash is None:
+            self._hash = hashlib.sha256()
             for block in self._blocks():
-                whole.write(block)
-                beat()
-            whole.keep()
-            return whole.sha256
+                self._hash.update(block)
+        return self._hash.hexdigest()
 
     def tidy(self) -> None:
         # The upload is complete without it: what stays goes with its job.
-        with contextlib.suppress(StorageAway):
+        with contextlib.suppress(StorageAway, StorageRefused):
             self._storage.remove(self._id, *self.parts)
 
     def close(self) -> None:

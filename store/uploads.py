@@ -1,9 +1,10 @@
 """Records of the uploads that come in pieces: begun, written to by one request at a time, taken by a job, forgotten."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Float, and_, case, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Float, and_, case, cast, delete, func, or_, select, union, update
 
 from store.database import Database, changed
 from store.idempotency import KEPT_HOURS
@@ -58,6 +59,13 @@ def get(database: Database, upload_id: str) -> ResumableUpload | None:
     """An upload as it is now."""
     with database.read() as session:
         return session.get(ResumableUpload, upload_id)
+
+
+def known(database: Database, ids: Collection[str]) -> set[str]:
+    """Which of some ids, at most a few hundred, belong to an upload or a job."""
+    theirs = (select(kind.id).where(kind.id.in_(ids)) for kind in (Job, ResumableUpload))
+    with database.read() as session:
+        return set(session.scalars(union(*theirs)))
 
 
 def pending(database: Database, owner: str, *, largest: int) -> Pending:

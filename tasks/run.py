@@ -7,10 +7,10 @@ from typing import NoReturn
 from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 
 from pipelines.errors import Cancelled, EngineError, InputError, LonghandError, OptionsError, TransientError
-from pipelines.stage import Stage
+from pipelines.stage import SOURCE, Stage
 from store import Store, jobs, steps, usage
 from store.figures import SENT_AT
-from store.file_errors import FULL, StorageAway, StorageFull
+from store.file_errors import FULL, ScratchFull, StorageAway, StorageFull
 from store.models import ACTIVE, WHOLE
 from store.steps import Begin, Piece, Wait
 from tasks import journal, webhooks
@@ -170,9 +170,11 @@ def _explain(worker: Worker, task: AnyTask, piece: Piece, claim: str, error: Exc
     if not isinstance(error, AWAY) and worker.store.files.away():
         # Whatever it looked like (a file that is missing, a recording that cannot be read): the disk is gone.
         error = StorageAway("the place where files are kept is not there")
-    full = isinstance(error, OSError) and error.errno in FULL
-    if full or isinstance(error, (TransientError, StorageFull, MemoryError, *AWAY)):
-        _try_again(worker, task, piece, claim, StorageFull() if full else error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        # What a stage writes is on the worker's disk until it is kept.
+        error = StorageFull() if worker.store.files.local else ScratchFull()
+    if isinstance(error, (TransientError, StorageFull, MemoryError, *AWAY)):
+        _try_again(worker, task, piece, claim, error)
     if _out_of_time(error):
         hours = worker.settings.task_timeout_seconds / 3600
         raise EngineError(f"The step “{piece.stage}” took longer than {hours:.3g} h.", code="timeout") from error
@@ -193,7 +195,8 @@ def _do(worker: Worker, stage: Stage, piece: Piece, claim: str) -> None:
         raise Cancelled("The job was deleted.")
     scratch = worker.scratch(piece, claim)
     watching = Watch(store, piece, claim, alive_seconds=worker.settings.lease_renewal_seconds, scratch=scratch)
-    with WorkFiles(store.files, stage, piece, scratch) as files, watching as watch:
+    sums = {SOURCE: job.source_sha256} if job.source_sha256 else {}
+    with WorkFiles(store.files, stage, piece, scratch, sums=sums) as files, watching as watch:
         stage.run(files, stage.pick(job.options), watch, **worker.tools(stage))
         # Whoever was away so long that another took over must not write over the other's files.
         if not outlast(lambda: steps.alive(store.database, piece, claim)):

@@ -6,11 +6,12 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from store import idempotency, jobs, standing, steps, turns, uploads
-from store.forgotten import abandon, forgotten
+from store import Store, idempotency, jobs, ownership, standing, steps, turns, uploads
+from store.files import HERE
+from store.forgotten import abandon, forgotten, old_probes
 from store.models import ACTIVE
 from tasks import rabbit, unserved
 from tasks.again import AWAY
@@ -109,24 +110,38 @@ def remove_forgotten(worker: Worker) -> None:
     """Remove folders of files that belong to no job any more."""
     store = worker.store
 
-    def known(job_id: str) -> bool:
-        return jobs.status(store.database, job_id) is not None or uploads.get(store.database, job_id) is not None
-
-    def delete(job_id: str) -> None:
-        if not known(job_id):
-            store.files.delete(job_id)
-
     temporary = [name for stage in worker.stages.values() for name in stage.temporary]
     after, until = TEMPORARY_SECONDS
     ended = standing.ended_in_vain(store.database, after=until, before=after)
     _each("remove temporary files of", ended, lambda job_id: _remove_temporary(worker, job_id, temporary))
-    _each("remove the files of", list(forgotten(store.files, seconds=FORGOTTEN_SECONDS, known=known)), delete)
     before = time.time() - FORGOTTEN_SECONDS
     for folder in worker.settings.scratch.glob("*"):
         # A run may end, and take its folder along, while we look.
         with contextlib.suppress(FileNotFoundError):
             _remove_scratch(worker, folder, before)
-    abandon(store.files, seconds=FORGOTTEN_SECONDS)
+    _remove_unknown(store)
+
+
+def _remove_unknown(store: Store) -> None:
+    """Remove what the record does not know, if it is sure that the files are those of this record."""
+
+    def known(ids: Collection[str]) -> set[str]:
+        return uploads.known(store.database, ids)
+
+    def delete(job_id: str) -> None:
+        if not known([job_id]):
+            store.files.delete(job_id)
+
+    seconds = FORGOTTEN_SECONDS
+    try:
+        if not ownership.claim(store.database, store.files, seconds=seconds, known=known):
+            return
+    except ownership.NotOurs as error:
+        log.error("files that belong to no job are left where they are: %s", error)
+        return
+    _each("remove the files of", list(forgotten(store.files, seconds=seconds, known=known)), delete)
+    store.files.remove(HERE, *old_probes(store.files, seconds=seconds))
+    abandon(store.files, seconds=seconds)
 
 
 def _remove_temporary(worker: Worker, job_id: str, names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """A stage's declared files, fetched from and kept to the store."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,12 +24,16 @@ class WorkFiles:
         stage: Whose declaration holds.
         piece: Which piece of which job's work it is.
         scratch: A folder for this run alone, made at the beginning of the block and removed at its end.
+        sums: SHA-256 of the files of which it is known, by name; what is fetched is held against it.
     """
 
-    def __init__(self, storage: Storage, stage: Stage, piece: Piece, scratch: Path) -> None:
+    def __init__(
+        self, storage: Storage, stage: Stage, piece: Piece, scratch: Path, *, sums: Mapping[str, str] | None = None
+    ) -> None:
         self._storage = storage
         self._stage = stage
         self._job_id = piece.job_id
+        self._sums = sums or {}
         self.item = None if piece.item == WHOLE else piece.item
         self._folder = scratch
         self._out = scratch / "out"
@@ -45,7 +49,7 @@ class WorkFiles:
 
     def path(self, name: str) -> Path:
         """The local path of a whole declared input."""
-        return self._storage.fetch(self._job_id, self._declared(name), self.scratch)
+        return self._storage.fetch(self._job_id, self._declared(name), self.scratch, sha256=self._sums.get(name))
 
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A seekable stream of a declared input."""

@@ -17,7 +17,7 @@ from config.loading import explain
 from config.settings import Settings
 from pipelines.stage import Stage, StageError, discover
 from store import schema, snapshot
-from store.file_errors import FULL, StorageAway, StorageFull
+from store.file_errors import FULL, StorageAway, StorageFull, StorageRefused
 from store.files import HERE
 
 
@@ -104,6 +104,8 @@ def in_sentences(full: str) -> Iterator[None]:
         raise click.ClickException(
             "The place where recordings are kept cannot be reached: is its disk mounted? See STORAGE_URL, and DATA_DIR."
         ) from error
+    except StorageRefused as error:
+        raise click.ClickException(error.detail) from error
     except (NoSuchModuleError, ImportError, ArgumentError) as error:
         raise click.ClickException(
             "DATABASE_URL or STORAGE_URL needs a package that is not installed, or is no address: see docs/operate.md."

@@ -10,8 +10,9 @@ from cli.backups.manifest import FILES, Kept, Line
 from cli.backups.progress import Told, in_turn
 from cli.backups.reading import Backup, BackupTrouble
 from cli.backups.taking import AT_ONCE
-from store import Store, holdings, refill, schema
+from store import Store, holdings, ownership, refill, schema
 from store.file_errors import StorageAway
+from store.forgotten import folders
 
 _NEWER = "The backup is of a newer version of Longhand ({}): use that one, or a newer."
 _OCCUPIED = (
@@ -99,8 +100,10 @@ def restore(store: Store, backup: Backup, asked: Asked, *, told: Told, damaged: 
         )
     except refill.Strange as error:
         raise BackupTrouble("The backup is damaged (its record does not fit its version): take another.") from error
+    ownership.take_over(store.database, store.files)
     if asked.replace:
-        for job_id in set(holdings.folders(store.files)) - {line.job for line in backup.lines()}:
+        # What else lies there is nobody's of ours.
+        for job_id in set(folders(store.files)) - {line.job for line in backup.lines()}:
             store.files.delete(job_id)
     return Restored(sum(rows.count for rows in tables.values()), unfinished, lost)
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import arrivals, uploads
 from store.arrivals import Arrival
+from store.beating import beating
 from store.jobs import new_id
 from store.models import ResumableUpload
 from store.upload_files import continue_upload
@@ -203,7 +204,8 @@ class _Writing:
         """Make it count."""
         if self.arrival.unsaved:
             self.hold.renew()  # before the files change
-            self.arrival.save()
+            with beating(self.hold.renew):  # the storage may take its time for a large part
+                self.arrival.save()
             self.hold.advance(self._start + self._bytes, self.arrival.parts)
         self._at = time.monotonic()
 

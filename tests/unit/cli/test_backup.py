@@ -21,7 +21,7 @@ from cli.backups.reading import find, whole
 from cli.main import main
 from cli.places import Places
 from config.settings import Settings
-from store import Store, holdings, jobs, open_store, schema, snapshot, steps, uploads
+from store import Store, holdings, jobs, open_store, ownership, schema, snapshot, steps, uploads
 from store.database import Database
 from store.events import Events
 from store.files import Storage
@@ -136,6 +136,7 @@ def test_every_row_and_file_comes_back_in_whichever_database(
     store: Store, run: Run, tmp_path: Path, request: pytest.FixtureRequest, to: str
 ) -> None:
     fill(store.database)
+    name = ownership.name_of(store.database)
     for job_id in ("job0", "job1"):
         write(store, job_id, "source", b"odd")
     over(store, source=b"\0\xff" * 700_000, segments__0_json=b"{}", exports__transcript_srt=b"1\n")
@@ -150,6 +151,7 @@ def test_every_row_and_file_comes_back_in_whichever_database(
     assert back.exit_code == 0, back.output
     assert content(tmp_path / "other" / "jobs") == content(tmp_path / "data" / "jobs") != {}
     other = Database(url)
+    assert ownership.name_of(other) == ownership.mark_of(Storage((tmp_path / "other" / "jobs").as_uri())) == name
     assert rows(other) == rows(store.database) and min(map(len, rows(other).values())) >= 2
     with other.read() as session:
         first = session.get(Job, "job0")
@@ -351,7 +353,7 @@ def test_an_installation_in_use_is_left_alone_unless_told(store: Store, run: Run
     assert snapshot.still_there(store.database, [kept, later]) == {kept}
     assert content(tmp_path / "data" / "jobs") == {f"{kept}/source": b"sound"}
     with store.database.engine.connect() as connection:
-        assert schema.current(connection) == "0005"
+        assert schema.current(connection) == "0006"
 
 
 @pytest.mark.sqlite
@@ -520,7 +522,7 @@ def test_newer_tables_and_newer_backups_are_refused(store: Store, run: Run, tmp_
     manifest = find(tmp_path / "kept").folder / "manifest.json"
     sound = manifest.read_text()
     manifest.write_text(
-        sound.replace('"revision": "0005"', '"revision": "9999"').replace('"longhand": "', '"longhand": "9.')
+        sound.replace('"revision": "0006"', '"revision": "9999"').replace('"longhand": "', '"longhand": "9.')
     )
     assert "of a newer version of Longhand (9." in run("restore", "kept", "--replace").output
     manifest.write_text(sound.replace('"format": 1', '"format": 2, "more": 1'))
