@@ -20,7 +20,7 @@ REGION = "eu-central-1"
 BUCKET = "longhand-files"
 PREFIX = "jobs"
 ALL = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
-_LISTENS = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
+_LISTENS = re.compile(r"Running on https?://127\.0\.0\.1:(\d+)")
 _REQUEST = re.compile(r'"(?:\x1b\[\d+m)*([A-Z]+) (/\S*) HTTP/1\.1(?:\x1b\[0m)?" (\d{3})')
 """A line of the log; what is not plainly well stands in colours."""
 _UNCHECKED = 4
@@ -35,9 +35,14 @@ def s3_lacks() -> str | None:
 
 
 class S3Server:
-    """An S3 of our own with a bucket and one user, whose signature it checks; what he may do it knows too little of."""
+    """An S3 of our own with a bucket and one user, whose signature it checks; what he may do it knows too little of.
 
-    def __init__(self) -> None:
+    Args:
+        certificate: Files with a certificate for 127.0.0.1 and its key: it speaks TLS.
+    """
+
+    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
+        self._certificate = certificate
         self.folder = Path(tempfile.mkdtemp(prefix="lh-s3-"))
         self.log = self.folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,6 +52,8 @@ class S3Server:
     def start(self) -> Self:
         # The port is the kernel's choice; the log tells which.
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        if self._certificate:
+            command += ["-c", str(self._certificate[0]), "-k", str(self._certificate[1])]
         env = {"PYTHONPATH": ":".join(filter(None, sys.path)), "INITIAL_NO_AUTH_ACTION_COUNT": str(_UNCHECKED)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -65,7 +72,7 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self.port}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -86,6 +93,7 @@ class S3Server:
             region_name=REGION,
             aws_access_key_id=key or self.key,
             aws_secret_access_key=secret or self.secret,
+            verify=str(self._certificate[0]) if self._certificate else None,
             config=Config(retries={"total_max_attempts": 1}),
         )
 

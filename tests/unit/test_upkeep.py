@@ -5,15 +5,17 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 
 from config.settings import Settings
-from store import jobs, steps, uploads
+from store import jobs, ownership, steps, uploads
+from store.database import Database
 from store.models import Job, ResumableUpload, Step
 from store.steps import Piece
 from store.upload_files import continue_upload
@@ -244,6 +246,57 @@ def test_files_of_no_job_go_after_a_day(worker: Worker) -> None:
     assert worker.store.files.exists(kept, "source")
     assert not scratch.exists()
     assert working.exists()
+
+
+@pytest.mark.parametrize("upgraded", [True, False])
+def test_files_of_another_installation_are_left_alone(
+    worker: Worker, upgraded: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = job(worker)
+    age(Path(worker.store.files.address(theirs)), 100)
+    if upgraded:
+        upkeep.remove_forgotten(worker)
+    mark = tmp_path / "jobs" / "health" / ownership.MARK
+    before, ours = mark.read_text() if upgraded else None, worker.store.database
+    # As by a mistake in DATABASE_URL: a record that knows nothing.
+    wrong = Database(f"sqlite:///{tmp_path / 'wrong.db'}")
+    wrong.upgrade()
+    worker.store = replace(worker.store, database=wrong)
+    upkeep.remove_forgotten(worker)
+    assert worker.store.files.exists(theirs, "source")
+    name = ownership.name_of(wrong)
+    assert "are left where they are" in caplog.text and f"write {name} into the file health/installation" in caplog.text
+    assert (mark.read_text() if mark.exists() else None) == before
+    # The operator knows better, and does as told.
+    mark.write_text(f"{name}\n")
+    upkeep.remove_forgotten(worker)
+    assert not worker.store.files.exists(theirs, "source")
+    wrong.engine.dispose()
+    worker.store = replace(worker.store, database=ours)
+
+
+def test_what_is_not_called_as_ours_is_not_ours(worker: Worker) -> None:
+    job(worker)
+    files = worker.store.files
+    probe = ("0123456789abcdef", "0123456789abcdef.01234567.part")
+    for folder, name in (("photos", "1.jpg"), ("A" * 32, "x"), ("a" * 31, "x"), *(("health", one) for one in probe)):
+        with files.create(folder, name) as file:
+            file.write(b"x")
+            file.keep()
+        age(Path(files.address(folder)), 25)
+    upkeep.remove_forgotten(worker)
+    assert files.exists("photos", "1.jpg") and files.exists("A" * 32, "x") and files.exists("a" * 31, "x")
+    assert [path.name for path in Path(files.address("health")).iterdir()] == [ownership.MARK]
+
+
+def test_a_sweep_asks_the_record_once_for_many_folders(worker: Worker) -> None:
+    ids = [job(worker) for _ in range(20)]
+    upkeep.remove_forgotten(worker)
+    asked: list[str] = []
+    event.listen(worker.store.database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    upkeep.remove_forgotten(worker)
+    assert sum("IN (" in statement for statement in asked if "UNION" in statement) == 1 and len(asked) < 8, asked
+    assert all(worker.store.files.exists(one, "source") for one in ids)
 
 
 def age(folder: Path, hours: float) -> None:
