@@ -141,7 +141,8 @@ def test_every_setting_can_be_set() -> None:
     assert keeping & known == known - elsewhere
     assert {name for name in keeping - known if not name.startswith("OTEL_")} == {
         "REDIS_URL_FILE", "DATABASE_URL_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL", "AWS_REGION",
-        "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
+        "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE",
+        "AWS_PROFILE", "HTTPS_PROXY", "NO_PROXY",
     }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from store.s3_answers import Answer, nobody, told
     ("code", "status", "kind"),
     [
         ("QuotaExceeded", 403, "full"), ("XMinioStorageFull", 507, "full"), ("507", 507, "full"),
-        ("XMinioAdminBucketQuotaExceeded", 400, "full"), ("InternalError", 500, "away"), ("503", 503, "away"), ("429", 429, "away"),
+        ("XMinioAdminBucketQuotaExceeded", 400, "full"), ("InternalError", 500, "away"),
+        ("503", 503, "away"), ("429", 429, "away"),
         ("SlowDown", 0, "away"), ("NoSuchBucket", 404, "away"), ("ExpiredToken", 400, "away"), ("404", 404, "missing"),
         ("NoSuchKey", 404, "missing"), ("AccessDenied", 403, "refused"), ("NotImplemented", 501, "refused"),
         ("InvalidObjectState", 403, "refused"), ("KMS.DisabledException", 400, "refused"), ("301", 301, "refused"),
