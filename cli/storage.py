@@ -11,6 +11,7 @@ from config.settings import Settings
 from pipelines.errors import LonghandError
 from store.database import Database
 from store.file_errors import StorageAway, StorageFull
+from store.files import HERE
 from store.open import open_files
 from store.ownership import stranger
 from store.s3_answers import told
@@ -53,7 +54,7 @@ def storage_trouble(settings: Settings) -> str | None:
 
 def ownership_trouble(settings: Settings) -> str | None:
     """Why the files would not be swept; None if they would, or if that cannot be seen. Nothing is made by looking."""
-    folder = Path(unquote(urlsplit(settings.storage).path))
+    folder = Path(unquote(urlsplit(settings.storage).path)) / HERE
     if no_record_file(settings) or (settings.storage.startswith("file:") and not folder.is_dir()):
         return None
     database = None

@@ -55,7 +55,7 @@ def told(error: BaseException | None) -> Answer | None:
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = str(response["Error"].get("Code") or status)
             return Answer(code, int(status), str(getattr(error, "operation_name", "")))
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 
@@ -67,5 +67,5 @@ def nobody(error: BaseException | None) -> bool:
     while error is not None:
         if type(error).__name__ in _NO_KEY or isinstance(error, PermissionError):
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return False

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,11 +65,15 @@ class _Parts:
         self._made += await _all(*sent)
         self.size += sum(map(len, bodies))
 
-    async def add_copy(self, address: str, first: int, last: int) -> None:
-        """Have the store copy a range of another file as the next part."""
-        asked = {"CopySource": _source(self._s3, address), "CopySourceRange": f"bytes={first}-{last}"}
-        self._made.append(await self._part("upload_part_copy", self.number + 1, **asked))
-        self.size += last - first + 1
+    async def add_copy(self, address: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Have the store copy ranges of another file as the next parts, a few at the same time."""
+        source = _source(self._s3, address)
+        for start in range(0, len(ranges), _AT_ONCE):
+            some = ranges[start : start + _AT_ONCE]
+            asked = [{"CopySource": source, "CopySourceRange": f"bytes={first}-{last}"} for first, last in some]
+            numbered = enumerate(asked, self.number + 1)
+            self._made += await _all(*(self._part("upload_part_copy", n, **named) for n, named in numbered))
+            self.size += sum(last - first + 1 for first, last in some)
 
     async def _part(self, method: str, number: int, **named: Any) -> dict[str, Any]:
         try:
@@ -140,8 +144,7 @@ async def copy(s3: "S3", address: str, other: str) -> None:
     size = int((await s3._call_s3("head_object", Bucket=bucket, Key=key))["ContentLength"])
     if size > _COPIED_WHOLE:
         async with _in_parts(s3, other) as made:
-            for first, last in _ranges(0, size):
-                await made.add_copy(address, first, last)
+            await made.add_copy(address, _ranges(0, size))
         return
     to, under, _ = s3.split_path(other)
     await s3._call_s3("copy_object", Bucket=to, Key=under, CopySource=_source(s3, address))
@@ -163,8 +166,7 @@ async def join(s3: "S3", pieces: list[Piece], address: str) -> None:
                 if len(rest) >= _LEAST:
                     await made.add(rest)
                     rest = b""
-            for first, end in _ranges(start, piece.size):
-                await made.add_copy(piece.address, first, end)
+            await made.add_copy(piece.address, _ranges(start, piece.size))
         if rest:
             await made.add(rest)
 
@@ -246,12 +248,14 @@ async def _all(*awaited: Awaitable[dict[str, Any]]) -> list[dict[str, Any]]:
         raise
 
 
-def _ranges(start: int, size: int) -> Iterator[tuple[int, int]]:
+def _ranges(start: int, size: int) -> list[tuple[int, int]]:
     """First and last bytes of parts to copy; none of them is too small."""
+    found = []
     while start < size:
         end = size if size - start < 2 * _COPIED_PARTS else start + _COPIED_PARTS
-        yield start, end - 1
+        found.append((start, end - 1))
         start = end
+    return found
 
 
 def _see_who_ended_it(error: Exception) -> None:

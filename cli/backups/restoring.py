@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from cli.backups.progress import Told, in_turn
 from cli.backups.reading import Backup, BackupTrouble
 from cli.backups.taking import AT_ONCE
 from store import Store, holdings, ownership, refill, schema
-from store.file_errors import StorageAway
+from store.file_errors import StorageAway, StorageFull, StorageRefused
 from store.forgotten import folders
 
 _NEWER = "The backup is of a newer version of Longhand ({}): use that one, or a newer."
@@ -100,7 +101,9 @@ def restore(store: Store, backup: Backup, asked: Asked, *, told: Told, damaged: 
         )
     except refill.Strange as error:
         raise BackupTrouble("The backup is damaged (its record does not fit its version): take another.") from error
-    ownership.take_over(store.database, store.files)
+    # All is back by now: where this fails the sweep says what to do.
+    with suppress(StorageAway, StorageFull, StorageRefused):
+        ownership.take_over(store.database, store.files)
     if asked.replace:
         # What else lies there is nobody's of ours.
         for job_id in set(folders(store.files)) - {line.job for line in backup.lines()}:

@@ -347,8 +347,13 @@ def test_an_installation_in_use_is_left_alone_unless_told(store: Store, run: Run
     refused = run("restore", "kept")
     assert refused.exit_code == 1 and "restore into an empty one, or give --replace" in refused.output
     assert rows(store.database) == before
+    # As where another installation was tried out before.
+    (tmp_path / "data" / "jobs" / "health" / ownership.MARK).write_text("another")
+    (tmp_path / "data" / "jobs" / "photos").mkdir()
     replaced = run("restore", "kept", "--replace")
     assert replaced.exit_code == 0, replaced.output
+    assert ownership.mark_of(store.files) == ownership.name_of(store.database)
+    assert (tmp_path / "data" / "jobs" / "photos").exists(), "it is none of ours"
     assert "1 jobs ended more than RETENTION_DAYS (30) ago" in replaced.output
     assert snapshot.still_there(store.database, [kept, later]) == {kept}
     assert content(tmp_path / "data" / "jobs") == {f"{kept}/source": b"sound"}

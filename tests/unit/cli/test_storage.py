@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.storage import NO_FOLDER, storage_trouble
+from cli.storage import NO_FOLDER, ownership_trouble, storage_trouble
 from config.settings import Settings
+from store import open_store, ownership
 
 
 @pytest.mark.parametrize(("folder", "sentence"), [("new/jobs", None), ("file/jobs", NO_FOLDER)])
@@ -14,3 +15,20 @@ def test_a_folder_can_be_written_or_not(tmp_path: Path, folder: str, sentence: s
     settings = Settings(_env_file=None, storage_url=(tmp_path / folder).as_uri())  # type: ignore[call-arg]
     assert storage_trouble(settings) == sentence
     assert storage_trouble(Settings(_env_file=None)) is None  # type: ignore[call-arg]
+
+
+def test_files_of_another_installation_are_told(tmp_path: Path) -> None:
+    mine, other = (
+        Settings(_env_file=None, data_dir=tmp_path / name, storage_url=(tmp_path / "jobs").as_uri())  # type: ignore[call-arg]
+        for name in ("mine", "other")
+    )
+    assert ownership_trouble(mine) is None and not list(tmp_path.iterdir()), "nothing is made by looking"
+    stores = [open_store(one) for one in (mine, other)]
+    for store in stores:
+        store.database.upgrade()
+    assert ownership_trouble(mine) is None
+    assert ownership.claim(stores[0].database, stores[0].files, seconds=60, known=set)
+    assert ownership_trouble(mine) is None
+    assert "belong to another installation" in (ownership_trouble(other) or "")
+    for store in stores:
+        store.database.engine.dispose()
