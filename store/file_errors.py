@@ -29,6 +29,13 @@ _THEIRS = frozenset({"aiobotocore", "aiohttp", "asyncio", "botocore", "concurren
 """Libraries whose errors can be an outage. Those of others (a time limit, a worker that stops) are no storage's."""
 
 
+_REFUSED = "The storage refuses a file of this recording ({}); the operator must look at it."
+_DAMAGED = (
+    "The recording in storage is not the one that was sent: its bytes have changed there. Send it again, and tell the "
+    "operator."
+)
+
+
 class StorageFull(Exception):
     """No space is left where files are kept."""
 
@@ -38,33 +45,25 @@ class StorageAway(Exception):
 
 
 class StorageRefused(TransientError):
-    """The storage works, but not with this file; tried again a few times only.
+    """The storage works, but not with this file; tried again a few times only."""
 
-    Args:
-        code: What the server calls it.
-    """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(
-            f"The storage refuses a file of this recording ({code}); the operator must look at it.", code="internal"
-        )
+    code = "internal"
 
 
 class ScratchFull(TransientError):
     """The worker's own disk has no room for what it has in the making; the storage is not to blame."""
 
-    def __init__(self) -> None:
-        super().__init__("A worker's own disk (DATA_DIR) is full; the operator must make room.", code="storage_full")
+    code = "storage_full"
+
+    def __init__(self, detail: str = "A worker's own disk (DATA_DIR) is full; the operator must make room.") -> None:
+        super().__init__(detail)
 
 
 class Damaged(LonghandError):
     """A file in storage has other bytes than were put there."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The recording in storage is not the one that was sent: its bytes have changed there. Send it again, and "
-            "tell the operator."
-        )
+    def __init__(self, detail: str = _DAMAGED) -> None:
+        super().__init__(detail)
 
 
 @contextlib.contextmanager
@@ -110,7 +109,7 @@ def _server_said(
         return
     if kind == "refused" and sound():
         log.error("the storage refuses %s: %s", said.operation or "a request", said.code)
-        raise StorageRefused(said.code) from error
+        raise StorageRefused(_REFUSED.format(said.code)) from error
     raise StorageAway("the place where files are kept cannot be reached") from error
 
 

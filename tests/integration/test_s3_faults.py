@@ -17,7 +17,7 @@ from config.settings import Settings
 from config.storage import encryption
 from pipelines.errors import TransientError
 from pipelines.stage import discover
-from store import ownership
+from store import ownership, s3_sending
 from store.database import Database
 from store.file_errors import Damaged, ScratchFull, StorageAway, StorageFull, StorageRefused
 from store.files import HERE, Storage
@@ -401,3 +401,12 @@ def test_an_upload_that_is_being_finished_is_not_given_up(storage: Storage, line
     line.wrong(Fault("CopyObject", thinks=2.5))
     with pytest.raises(RuntimeError, match="another has it"):
         arrival.finish(lost)
+
+
+def test_a_large_file_is_copied_in_parts(storage: Storage, line: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(storage, "large", LARGE)
+    monkeypatch.setattr(s3_sending, "_COPIED_WHOLE", 10 * MB)
+    monkeypatch.setattr(s3_sending, "_COPIED_PARTS", 5 * MB)
+    storage.copy(OURS, "large", "copy")
+    assert line.names().count("UploadPartCopy") == 4 and "CopyObject" not in line.names()
+    assert storage.read(OURS, "copy") == LARGE

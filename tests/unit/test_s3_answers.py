@@ -1,9 +1,12 @@
 """What a server's words mean: make room, wait, look for it elsewhere, or look whether it refuses everything."""
 
+import pickle
+
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from store.file_errors import StorageAway, StorageFull, StorageRefused, noticing
+from pipelines.errors import LonghandError
+from store.file_errors import Damaged, ScratchFull, StorageAway, StorageFull, StorageRefused, noticing
 from store.s3_answers import Answer, nobody, told
 
 
@@ -44,3 +47,9 @@ def test_a_time_limit_is_no_outage() -> None:
 def test_who_is_nobody_asks_again_who_it_is() -> None:
     assert nobody(refusal("ExpiredToken", 400)) and nobody(refusal("AccessDenied", 403))
     assert not nobody(refusal("InternalError", 500)) and not nobody(OSError()) and told(None) is None
+
+
+@pytest.mark.parametrize("error", [StorageRefused("refused (Code)"), ScratchFull(), Damaged()])
+def test_a_childs_error_is_the_same_for_its_parent(error: LonghandError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.args, again.detail, again.code) == (type(error), error.args, error.detail, error.code)
