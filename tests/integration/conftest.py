@@ -8,6 +8,7 @@ import pytest
 from store.database import Database
 from tests import recordings
 from tests.postgres_server import PostgresServer
+from tests.s3_server import S3Server
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,16 @@ def record(postgres: PostgresServer) -> Iterator[Database]:
     found = Database(postgres.create())
     yield found
     found.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """A private S3 with an empty bucket."""
+    server = S3Server()
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="session")

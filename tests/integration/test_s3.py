@@ -32,15 +32,6 @@ pytestmark = pytest.mark.skipif(s3_lacks() is not None, reason=s3_lacks() or "")
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    server = S3Server()
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
-@pytest.fixture(scope="module")
 def on_s3(tmp_path_factory: pytest.TempPathFactory, record: Database, s3: S3Server) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("s3")
     env = {

@@ -37,15 +37,6 @@ pytestmark = pytest.mark.skipif(s3_lacks() is not None, reason=s3_lacks() or "")
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    server = S3Server()
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
-@pytest.fixture(scope="module")
 def line(s3: S3Server) -> Iterator[Proxy]:
     with Proxy(s3.port) as proxy:
         yield proxy
