@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from store.database import Database
 from tests import recordings
 from tests.postgres_server import PostgresServer
-from tests.s3_server import S3Server
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +31,10 @@ def record(postgres: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
+def s3() -> Iterator["S3Server"]:
     """A private S3 with an empty bucket."""
+    from tests.s3_server import S3Server  # a library that takes its time, of those only who need it
+
     server = S3Server()
     try:
         yield server.start()
