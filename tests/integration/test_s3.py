@@ -84,15 +84,37 @@ def test_a_job_comes_goes_and_leaves_nothing(
     assert s3.names(f"jobs/{job_id}/") == []
 
 
-def test_an_upload_in_pieces_becomes_a_job(on_s3: Stack, s3: S3Server) -> None:
-    client, body = on_s3.client, CLIP
+def uploaded(client: httpx.Client, body: bytes) -> str:
+    """The id of an upload that came in two pieces."""
     begun = client.post("/v1/uploads", headers={**TUS, "Upload-Length": str(len(body))}).raise_for_status()
     upload = begun.headers["Location"]
     cut = len(body) // 3
     for start, end in ((0, cut), (cut, len(body))):
         headers = {**TUS, "Upload-Offset": str(start), "Content-Type": "application/offset+octet-stream"}
         assert client.patch(upload, headers=headers, content=body[start:end]).status_code == 204
-    upload_id = upload.rpartition("/")[2]
+    return upload.rpartition("/")[2]
+
+
+def test_a_recording_that_is_frozen_or_damaged_fails_its_job_alone(on_s3: Stack, s3: S3Server) -> None:
+    client = on_s3.client
+    frozen, damaged = uploaded(client, CLIP), uploaded(client, CLIP)
+    for upload_id, changed in ((frozen, {"Body": CLIP, "StorageClass": "GLACIER"}), (damaged, {"Body": CLIP[::-1]})):
+        s3.client().put_object(Bucket=BUCKET, Key=f"jobs/{upload_id}/source", **changed)
+        client.post("/v1/jobs", data={"upload": upload_id}).raise_for_status()
+    told = {}
+    for job_id in (damaged, frozen):
+        job = on_s3.wait(job_id)
+        assert job["status"] == "failed" and job["error"]["code"] == "internal", job
+        told[job_id] = job["error"]["detail"], job["steps"][0]["attempts"]
+        client.delete(f"/v1/jobs/{job_id}").raise_for_status()
+    assert "(InvalidObjectState)" in told[frozen][0] and told[frozen][1] == 4, "as often as MAX_ATTEMPTS says"
+    assert "bytes have changed" in told[damaged][0] and told[damaged][1] == 1
+    assert client.get("/health/ready").json()["checks"]["storage"]["ok"]
+
+
+def test_an_upload_in_pieces_becomes_a_job(on_s3: Stack, s3: S3Server) -> None:
+    client, body = on_s3.client, CLIP
+    upload_id = uploaded(client, body)
     assert s3.names(f"jobs/{upload_id}/") == [f"jobs/{upload_id}/source"], "one file is left of the pieces"
     job = client.post("/v1/jobs", data={"upload": upload_id}).json()
     assert on_s3.wait(job["id"])["status"] == "done"
