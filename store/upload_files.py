@@ -253,10 +253,8 @@ class _PartFiles:
         """Have the storage make the file of the parts, so that little of it passes through here once more."""
         try:
             return self._storage.join(self._id, self.parts, SOURCE)
-        except FileNotFoundError as error:
-            there = self._storage.names(self._id, PARTS)
-            raise Vanished(next((name for name in self.parts if name not in there), SOURCE)) from error
-        except StorageRefused:  # one that copies no parts, or wants all of them of one size
+        except (FileNotFoundError, StorageRefused):
+            # One that copies no parts, or wants all of them of one size. Should one be missing, that is found next.
             return False
 
     def _hashed(self) -> str:

@@ -18,6 +18,7 @@ from config.storage import encryption
 from pipelines.errors import TransientError
 from pipelines.stage import discover
 from store import ownership, s3_sending
+from store.arrivals import Vanished
 from store.database import Database
 from store.file_errors import Damaged, ScratchFull, StorageAway, StorageFull, StorageRefused
 from store.files import HERE, Storage
@@ -376,6 +377,19 @@ def test_pieces_of_an_upload_become_one_file(storage: Storage, line: Proxy, size
         sent = sum(len(one.body) for one in line.asked if one.name == "UploadPart")
         alone = sum(size for size in sizes if size < 5) * MB
         assert sent <= alone + 5 * MB, "what is large enough the storage copies by itself"
+
+
+def test_a_piece_that_vanishes_is_named(storage: Storage) -> None:
+    parts = list[str]()
+    for at in (0, 6 * MB):
+        arrival = continue_upload(storage, OURS, offset=at, parts=parts, check=lambda: None)
+        arrival.write(LARGE[: 6 * MB])
+        arrival.save()
+        parts = arrival.parts
+    storage.remove(OURS, parts[0])
+    with pytest.raises(Vanished, match=parts[0]):
+        arrival.finish(lambda: None)
+    assert not storage.exists(OURS, "source")
 
 
 def test_an_upload_that_is_being_finished_is_not_given_up(storage: Storage, line: Proxy) -> None:
