@@ -339,7 +339,7 @@ def test_what_is_set_wrongly_is_said_in_a_sentence(
 
 def test_operators_are_told_to_allow_what_is_done_and_no_more(s3: S3Server) -> None:
     allowed = json.loads((ROOT / "deploy" / "s3" / "policy.json").read_text())["Statement"]
-    named = {action for statement in allowed for action in statement["Action"]}
+    named = {right for statement in allowed for right in statement["Action"]}
     asked = [(method, address) for method, address, _ in s3.requests() if address.startswith(f"/{BUCKET}")]
     # The first made the bucket, and the tests themselves look at nothing that Longhand would not.
     assert {f"s3:{action(*one)}" for one in asked[1:]} == named

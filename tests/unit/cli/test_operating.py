@@ -24,5 +24,7 @@ def test_every_setting_it_names_is_one() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DATA_DIR", *SILENT}
     foreign = {"PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "OTEL_SERVICE_NAME", "TERM", "QUIT", "SIGTERM", "DEBUG"}
     foreign |= states.ALL_STATES
+    foreign |= set(re.findall(r"\$\{([A-Z_]+):-", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    foreign |= set(re.findall(r'envvar="(LONGHAND_[A-Z]+)"', (ROOT / "cli" / "connection.py").read_text("utf-8")))
     named = {name for name in re.findall(r"`([A-Z][A-Z_]{3,})(?:[=`])", TEXT) if not name.startswith("AWS_")}
     assert named - known - foreign == set()
