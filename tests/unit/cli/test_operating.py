@@ -23,6 +23,7 @@ def test_the_commands_are_those_of_the_stack(tmp_path: Path) -> None:
 def test_every_setting_it_names_is_one() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"DATA_DIR", *SILENT}
     foreign = {"PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "OTEL_SERVICE_NAME", "TERM", "QUIT", "SIGTERM", "DEBUG"}
+    foreign |= {"HTTPS_PROXY", "NO_PROXY"}
     foreign |= states.ALL_STATES
     foreign |= set(re.findall(r"\$\{([A-Z_]+):-", (ROOT / "docker-compose.yml").read_text("utf-8")))
     foreign |= set(re.findall(r'envvar="(LONGHAND_[A-Z]+)"', (ROOT / "cli" / "connection.py").read_text("utf-8")))
