@@ -1,6 +1,5 @@
 """A program is always ended: by its own end, by its time, by us, or by our death."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ def start(*arguments: str, bounds: Bounds = BOUNDS, on_output=ignore, on_error=i
     return run(arguments, bounds=bounds, on_output=on_output, on_error=on_error, tick=tick)
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
+def gone(pid: int, seconds: float = 30) -> bool:
     """Whether a process ends (a zombie of somebody else's has)."""
     try:
         process = psutil.Process(pid)
@@ -36,7 +35,7 @@ def gone(pid: int, seconds: float = 5) -> bool:
         while time.monotonic() < end:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 return True
-            os.sched_yield()
+            time.sleep(0.01)
     except psutil.NoSuchProcess:
         return True
     return False
