@@ -1,12 +1,14 @@
 """Whether files can be kept where STORAGE_URL says, and if not, what to do."""
 
 import contextlib
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.backups.command import no_record_file
+from config.loading import load
 from config.settings import Settings
 from pipelines.errors import LonghandError
 from store.database import Database
@@ -86,3 +88,16 @@ def _s3_trouble(error: BaseException) -> str:
     if said.status >= 500 and said.status != 501:
         return f"{AWAY} It said {said.code}."
     return ANSWERED.format(said.operation, said.code, MISSING if said.status == 501 else SEE_SERVER)
+
+
+def main() -> int:
+    """``python -m cli.storage``, for containers, which have no ``longhand doctor``; 0 only if all is well."""
+    settings = load()
+    settings = settings.model_copy(update={"storage_url": settings.storage})  # the data folder is looked at like others
+    trouble = [found for found in (storage_trouble(settings), ownership_trouble(settings)) if found]
+    sys.stdout.write("\n".join(trouble or [f"Files can be kept in {settings.storage}."]) + "\n")
+    return 1 if trouble else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
