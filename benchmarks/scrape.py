@@ -154,6 +154,18 @@ def plans(database: Database) -> None:
                 print("    ", row[3])
 
 
+def busy_queues(services: Services, messages: int) -> None:
+    """Put messages on a queue, and have fifty workers tell of themselves and their GPUs."""
+    with services.queues._client.pipeline(transaction=False) as pipe:
+        for _ in range(messages):
+            pipe.lpush("gpu\x06\x163", f'{{"headers": {{"longhand_sent_at": {time.time()}}}}}')
+        pipe.execute()
+    for n in range(50):
+        services.store.events.here(f"gpu@{n}", ["gpu"])
+        told = [{"uuid": f"{n}-{i}", "index": i, "name": "GPU", "utilisation": 0.5, "memory_used": 1} for i in range(8)]
+        services.store.events.sees(f"gpu@{n}", told)
+
+
 def main() -> None:
     """Fill, scrape, print."""
     parser = argparse.ArgumentParser()
@@ -170,16 +182,7 @@ def main() -> None:
         app = create_app(Settings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]
         services = app.extensions["longhand"]
         fill(services.store.database, asked.jobs, asked.queued)
-        with services.queues._client.pipeline(transaction=False) as pipe:
-            for _ in range(asked.messages):
-                pipe.lpush("gpu\x06\x163", f'{{"headers": {{"longhand_sent_at": {time.time()}}}}}')
-            pipe.execute()
-        for n in range(50):
-            services.store.events.here(f"gpu@{n}", ["gpu"])
-            told = [
-                {"uuid": f"{n}-{i}", "index": i, "name": "GPU", "utilisation": 0.5, "memory_used": 1} for i in range(8)
-            ]
-            services.store.events.sees(f"gpu@{n}", told)
+        busy_queues(services, asked.messages)
         count(services, asked.accounts)
         ask(app, services)
         # As where it is served (config/gunicorn.py).

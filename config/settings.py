@@ -20,15 +20,12 @@ from config.redis_address import celery_address
 from config.secret_files import SecretFiles, placeholder
 from config.storage import largest, storage_address
 from config.tracing import lacks
-from config.values import rates, signing_secret, web_address
+from config.values import Rates, SigningSecret, WebAddress
 
 Names = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
 Aliases = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[list[str], NoDecode, AfterValidator(origins)]
-Rates = Annotated[str, AfterValidator(rates)]
-SigningSecret = Annotated[SecretStr, AfterValidator(signing_secret)]
-WebAddress = Annotated[str | None, AfterValidator(web_address)]
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 
 

@@ -2,9 +2,10 @@
 
 import base64
 import re
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 _RATE = r"[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,3} *)?(second|minute|hour|day)s?"
 """One limit, as the limiter of the API understands it; that one is not installed where workers run."""
@@ -55,3 +56,8 @@ def signing_secret(value: SecretStr) -> SecretStr:
     if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
         raise ValueError("write whsec_ and base64 of 24 to 64 bytes, as `openssl rand -base64 32` makes it")
     return value
+
+
+Rates = Annotated[str, AfterValidator(rates)]
+SigningSecret = Annotated[SecretStr, AfterValidator(signing_secret)]
+WebAddress = Annotated[str | None, AfterValidator(web_address)]

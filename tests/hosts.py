@@ -48,7 +48,7 @@ class Hub:
     def __enter__(self) -> Self:
         own = Path("/proc/self/ns/net").readlink()
         there = Path(f"/proc/{self.process.pid}/ns/net")
-        until(lambda: there.readlink() != own, 20, "a network", (OSError,))
+        until(lambda: there.readlink() != own, 60, "a network", (OSError,))
         for command in ("link add br0 type bridge", f"addr add {_HUB}/24 dev br0", "link set br0 up"):
             self.ip(command)
         self._thread.start()
@@ -141,7 +141,7 @@ class Host:
         self.disk = disk
         apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "cat"]
         self._process = subprocess.Popen(apart, stdin=subprocess.PIPE, stdout=_NULL)
-        self._first: psutil.Process = until(self._started, 20, "a machine", (IndexError, psutil.Error))
+        self._first: psutil.Process = until(self._started, 60, "a machine", (IndexError, psutil.Error))
         hub.ip(f"link add h{number} type veth peer name eth0 netns {self._first.pid}")
         hub.ip(f"link set h{number} master br0 up")
         for command in (f"addr add {self.address}/24 dev eth0", "link set eth0 up", "link set lo up"):

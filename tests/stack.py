@@ -55,7 +55,7 @@ class RedisServer:
         command += ["--daemonize", "no", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
-        until(lambda: client.info("server")["process_id"] == self.process.pid, 20, "our Redis", (redis.RedisError,))
+        until(lambda: client.info("server")["process_id"] == self.process.pid, 60, "our Redis", (redis.RedisError,))
         client.close()
         return self
 

@@ -88,15 +88,11 @@ def in_sentences(full: str) -> Iterator[None]:
     """
     try:
         yield
-    except BackupTrouble as error:
+    except (BackupTrouble, schema.TooNew) as error:
         raise click.ClickException(str(error)) from error
     except snapshot.NoRecord as error:
         raise click.ClickException(
             "There is no record here: give this command the DATA_DIR or DATABASE_URL of the installation."
-        ) from error
-    except schema.TooNew as error:
-        raise click.ClickException(
-            "The database belongs to a newer version of Longhand: use that one, or a newer."
         ) from error
     except StorageFull as error:
         raise click.ClickException(full) from error

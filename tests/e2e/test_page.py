@@ -178,7 +178,7 @@ def test_a_failed_job_says_why_and_can_be_tried_again(page: Page, stack: Stack) 
     page.wait(f"document.querySelector('.error.card:not([hidden])')?.textContent.includes({json.dumps(detail)})")
     page.click("[aria-label='Try notes.mp3 again']")
     asked = f"/v1/jobs/{job_id}/retry"
-    until(lambda: page.run("1") and any(one.endswith(asked) for one in page.addresses), 20, "another attempt")
+    until(lambda: page.run("1") and any(one.endswith(asked) for one in page.addresses), 60, "another attempt")
     again = stack.wait(job_id, 30)
     assert (again["status"], again["error"]["detail"]) == ("failed", detail)
     page.wait(f"document.querySelector('.error.card:not([hidden])')?.textContent.includes({json.dumps(detail)})", 30)

@@ -259,7 +259,7 @@ def test_a_second_signal_does_not_wait(data: Path) -> None:
     with started(data) as up:
         until(lambda: "still missing" in up.said(), READY_SECONDS, "the start")
         up.process.send_signal(signal.SIGTERM)
-        until(lambda: "Stopping" in up.said(), 20, "the first signal to be heard")
+        until(lambda: "Stopping" in up.said(), 60, "the first signal to be heard")
         began = time.monotonic()
         up.process.send_signal(signal.SIGTERM)
         up.process.wait(20)

@@ -34,7 +34,7 @@ def told(stack: Stack, name: str, **labels: str) -> float:
 
 def counted(stack: Stack, name: str, at_least: float, **labels: str) -> None:
     # What a process of the API found is good for a second.
-    until(lambda: told(stack, name, **labels) >= at_least, 20, f"{name} to be {at_least}")
+    until(lambda: told(stack, name, **labels) >= at_least, 60, f"{name} to be {at_least}")
     assert told(stack, name, **labels) == at_least
 
 

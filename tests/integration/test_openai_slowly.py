@@ -69,7 +69,7 @@ def test_an_error_in_the_middle_of_a_stream_is_raised(slow: Stack, tmp_path: Pat
     with client_of(slow) as client, path.open("rb") as file:
         stream = client.audio.transcriptions.create(file=file, model="whisper-1", stream=True)
         job = stream.response.headers["X-Job-ID"]
-        until(lambda: slow.client.get(f"/v1/jobs/{job}").json()["status"] == "running", 20, "the job to run")
+        until(lambda: slow.client.get(f"/v1/jobs/{job}").json()["status"] == "running", 60, "the job to run")
         slow.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
         with pytest.raises(openai.APIError, match="cancelled"):
             list(stream)

@@ -40,7 +40,7 @@ class LockedRedis(RedisServer):
         self.process.stdin.write(told.encode())
         self.process.stdin.close()
         with redis.Redis.from_url(self.url) as client:
-            until(lambda: client.info("server")["process_id"] == self.process.pid, 20, "Redis", (redis.RedisError,))
+            until(lambda: client.info("server")["process_id"] == self.process.pid, 60, "Redis", (redis.RedisError,))
         return self
 
 

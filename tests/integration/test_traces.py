@@ -40,7 +40,7 @@ def trace(collector: Collector, job_id: str) -> list[Span]:
         complete = "job" in named and all(span.parent in ids or not span.parent for span in spans)
         return spans if complete and {*STAGES} - {"detect_language"} <= named else None
 
-    found: list[Span] = until(whole, 20, "the whole trace")
+    found: list[Span] = until(whole, 60, "the whole trace")
     return found
 
 
@@ -94,7 +94,7 @@ def test_a_batch_is_a_trace_a_job_and_a_killed_process_leaves_its_work_in_it(
     assert chunks[0].failed == "worker_lost" and chunks[1].facts["longhand.attempt"] == 2
     assert len({span.parent for span in chunks}) == 1
 
-    until(lambda: any(span.name == "job" for span in collector.of(bad["id"])), 20, "the end of the other")
+    until(lambda: any(span.name == "job" for span in collector.of(bad["id"])), 60, "the end of the other")
     failed = {span.name: span.failed for span in collector.of(bad["id"]) if span.failed}
     assert failed == dict.fromkeys(("normalise", "job"), bad["error"]["code"])
     roots = [span for job in made for span in collector.of(job["id"]) if not span.parent]

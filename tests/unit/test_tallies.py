@@ -97,7 +97,7 @@ def test_without_redis_nothing_is_lost_and_nobody_waits() -> None:
         mine.read()
     server.start()
     # Redis came back empty: counting has begun anew, with what is left here.
-    until(mine.hand_over, 20, "Redis to be asked again")
+    until(mine.hand_over, 60, "Redis to be asked again")
     assert mine.read() == {"a": 2}
     mine.close()
     server.close()

@@ -534,7 +534,7 @@ def test_newer_tables_and_newer_backups_are_refused(store: Store, run: Run, tmp_
     assert "of a newer version of Longhand" in run("restore", "kept", "--check").output
     with store.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert "belongs to a newer version" in run("backup", "kept").output
+    assert "of a newer version of Longhand" in run("backup", "kept").output
 
 
 def test_files_in_a_store_that_is_no_disk(tmp_path: Path) -> None:

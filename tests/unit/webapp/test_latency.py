@@ -72,7 +72,7 @@ def test_what_the_server_waits_for_is_not_its_own_time(server: Server) -> None:
     assert httpx.get(f"{server.url}/v1/jobs/{'0' * 32}", headers=AUTH).status_code == 404
     assert httpx.request("BREW", f"{server.url}/no/such/{'0' * 32}", headers=AUTH).status_code in (404, 405)
     wanted = [("POST", "/v1/jobs", "2xx"), ("GET", JOB, "2xx"), ("GET", f"{JOB}/events", "2xx"), ("GET", JOB, "4xx")]
-    found = until(lambda: set(wanted) <= (t := told(server)).keys() and t, 20, "what both processes measured")
+    found = until(lambda: set(wanted) <= (t := told(server)).keys() and t, 60, "what both processes measured")
     for labels in wanted:
         count, seconds = found[labels]
         assert count == 1 and seconds < 1.0, labels
@@ -90,7 +90,7 @@ def test_processes_that_are_killed_take_along_the_last_seconds_and_no_more(serve
 
     before = counted()
     ask(server, 20)
-    seen = until(lambda: (n := counted())[0] >= before[0] + 20 and n, 20, "both to have handed over")
+    seen = until(lambda: (n := counted())[0] >= before[0] + 20 and n, 60, "both to have handed over")
     sums = [seen]
     ended = threading.Event()
 
@@ -103,9 +103,9 @@ def test_processes_that_are_killed_take_along_the_last_seconds_and_no_more(serve
     try:
         for child in server.process_info.children():
             os.kill(child.pid, signal.SIGKILL)
-            until(lambda pid=child.pid: pid not in {c.pid for c in server.process_info.children()}, 20, "its end")
-        until(lambda: len(server.process_info.children()) == 2, 20, "new processes")
-        until(lambda: told(server)[LIVE][0] >= 20, 20, "an answer", (httpx.HTTPError,))
+            until(lambda pid=child.pid: pid not in {c.pid for c in server.process_info.children()}, 60, "its end")
+        until(lambda: len(server.process_info.children()) == 2, 60, "new processes")
+        until(lambda: told(server)[LIVE][0] >= 20, 60, "an answer", (httpx.HTTPError,))
     finally:
         ended.set()
         watcher.join()
@@ -115,7 +115,7 @@ def test_processes_that_are_killed_take_along_the_last_seconds_and_no_more(serve
 
 def test_processes_that_stop_hand_over_everything(server: Server) -> None:
     old = {child.pid for child in server.process_info.children()}
-    before = until(lambda: told(server)[LIVE][0], 20, "figures")
+    before = until(lambda: told(server)[LIVE][0], 60, "figures")
     ask(server, 30)
     server.process.send_signal(signal.SIGHUP)
     until(lambda: not old & {c.pid for c in server.process_info.children()}, 30, "the old processes to end")

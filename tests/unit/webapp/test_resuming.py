@@ -59,7 +59,7 @@ def resume(url: str) -> httpx.Response:
         answer = go_on(url, offset(url))
         return None if answer.status_code in {409, 423} else answer
 
-    found: httpx.Response = until(tried, 20, "the upload to be free")
+    found: httpx.Response = until(tried, 60, "the upload to be free")
     return found
 
 

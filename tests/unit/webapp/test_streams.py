@@ -69,7 +69,7 @@ def test_streams_leave_room_and_give_their_places_back(server: Server, redis_url
         with httpx.stream("GET", f"{server.url}{path}", headers=AUTH) as answer:
             return answer.status_code == 200
 
-    until(free, 20, "a place")
+    until(free, 60, "a place")
     events._client.close()
 
 
